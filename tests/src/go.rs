@@ -1,0 +1,50 @@
+//! The Go peers (`tests/go`): built once per test process from source, with the reference as an ordinary dependency.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+/// The program of `tests/go`, or why it could not be built.
+///
+/// # Errors
+/// A text for [`crate::skipped`] where Go is absent.
+///
+/// # Panics
+/// Where Go is there and the module does not build: that is a failure, not a reason to skip.
+pub fn peers() -> Result<&'static Path, &'static str> {
+    static BUILT: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| build("go", "go-peers"));
+    BUILT.as_deref().map_err(String::as_str)
+}
+
+/// The CRI client of `tests/go-cri`, as [`peers`].
+///
+/// # Errors
+/// As [`peers`].
+///
+/// # Panics
+/// As [`peers`].
+pub fn cri() -> Result<&'static Path, &'static str> {
+    static BUILT: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| build("go-cri", "go-cri"));
+    BUILT.as_deref().map_err(String::as_str)
+}
+
+#[expect(clippy::panic, reason = "a module that does not build fails the test that wants it")]
+fn build(module: &str, name: &str) -> Result<PathBuf, String> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(module);
+    let folder = crate::cache().join("peers");
+    // Test processes build at the same time: each under a name of its own, then one rename.
+    let (program, own) = (folder.join(name), folder.join(format!("{name}.{}", std::process::id())));
+    let output = std::fs::create_dir_all(&folder).and_then(|()| {
+        Command::new("go").args(["build", "-trimpath", "-o"]).arg(&own).arg(".").current_dir(&source).output()
+    });
+    match output {
+        Err(error) => Err(format!("go does not start ({error}); install Go 1.26")),
+        Ok(output) if !output.status.success() => {
+            panic!("{} does not build:\n{}", source.display(), String::from_utf8_lossy(&output.stderr))
+        }
+        Ok(_) => match std::fs::rename(&own, &program) {
+            Ok(()) => Ok(program),
+            Err(error) => panic!("failed to move {}: {error}", own.display()),
+        },
+    }
+}
