@@ -1,1 +1,62 @@
-fn main() {}
+//! `cargo xtask`: everything the repository does to itself. `cargo xtask help` lists the tasks.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `test` | all that CI runs, step by step, and the closing line |
+//! | `tidy` | rules that no lint knows: layers, sizes, words |
+//! | `setup` | what a fresh machine lacks: packages, engines, tools |
+//! | `process` | running commands with a deadline for patience |
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that reports to people")]
+
+mod process;
+mod setup;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What ends a task: a sentence for people that says what to do next.
+type Failure = String;
+
+const HELP: &str = "\
+cargo xtask TASK
+
+  test      everything that CI runs; installs what a fresh machine lacks
+  gen       write the generated files of crates/wire (--check: only compare)
+  tidy      check the rules that no lint knows
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let rest = args.get(1..).unwrap_or_default();
+    let result = match args.first().map(String::as_str) {
+        Some("test") => test::run(rest),
+        Some("gen") => generate(rest),
+        Some("tidy") => tidy::run(),
+        None | Some("help" | "--help" | "-h") => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some(other) => Err(format!("no task {other:?}\n{HELP}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn generate(args: &[String]) -> Result<(), Failure> {
+    let mut command = process::cargo(&["run", "--quiet", "--package", "nri-gen", "--"]);
+    command.args(args);
+    process::run(&mut command)
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+}

@@ -1,0 +1,105 @@
+//! What a fresh machine lacks. Packages come from apt, engines and tools are built once into the cache.
+
+use std::path::PathBuf;
+
+use crate::{Failure, process};
+
+/// A Debian package and a program or file that shows that it is there.
+struct Package {
+    name: &'static str,
+    shown_by: &'static str,
+}
+
+const FOR_TESTS: [Package; 3] = [
+    Package { name: "runc", shown_by: "runc" },
+    Package { name: "crun", shown_by: "crun" },
+    Package { name: "busybox-static", shown_by: "busybox" },
+];
+
+/// The containerd that CI runs against: the newest of the 2.3 line (NRI 0.12.0, one call per event).
+pub(crate) const CONTAINERD: &str = "v2.3.7";
+
+/// Installs what the tests need and is absent.
+pub(crate) fn packages_for_tests() -> Result<(), Failure> {
+    install(&FOR_TESTS)
+}
+
+fn install(packages: &[Package]) -> Result<(), Failure> {
+    let absent: Vec<&str> = packages
+        .iter()
+        .filter(|package| !process::exists(package.shown_by))
+        .map(|package| package.name)
+        .collect();
+    if absent.is_empty() {
+        return Ok(());
+    }
+    if !process::exists("apt-get") {
+        return Err(format!("{} must be installed, and there is no apt-get here", absent.join(", ")));
+    }
+    eprintln!("installing {}", absent.join(", "));
+    let apt = |args: &[&str]| {
+        let mut command = process::program("apt-get", args);
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        match process::capture(&mut command)? {
+            (_, true) => Ok(()),
+            (text, false) => {
+                Err(format!("apt-get failed; run as root, or install {}:\n{text}", absent.join(", ")))
+            }
+        }
+    };
+    apt(&["update", "-qq"])?;
+    let mut args = vec!["install", "-y", "--no-install-recommends"];
+    args.extend(&absent);
+    apt(&args)
+}
+
+/// The folder with containerd, its shim and `ctr`, built if absent.
+pub(crate) fn containerd() -> Result<PathBuf, Failure> {
+    const MODULE: &str = "github.com/containerd/containerd/v2";
+    let folder = cache().join("engines").join(format!("containerd-{CONTAINERD}"));
+    let programs = ["containerd", "containerd-shim-runc-v2", "ctr"];
+    if programs.iter().all(|name| folder.join(name).is_file()) {
+        return Ok(folder);
+    }
+    eprintln!("building containerd {CONTAINERD} (about two minutes, once)");
+    let mut command = process::program("go", &["install", "-ldflags"]);
+    command
+        .arg(format!("-s -w -X {MODULE}/version.Version={CONTAINERD}"))
+        .args(programs.map(|name| format!("{MODULE}/cmd/{name}@{CONTAINERD}")))
+        .env("CGO_ENABLED", "0")
+        .env("GOBIN", &folder);
+    match process::capture(&mut command)? {
+        (_, true) => Ok(folder),
+        (text, false) => Err(format!("containerd does not build:\n{text}")),
+    }
+}
+
+/// `cargo deny`, built if absent.
+pub(crate) fn cargo_deny() -> Result<PathBuf, Failure> {
+    const VERSION: &str = "0.20.2";
+    let folder = cache().join("tools").join(format!("cargo-deny-{VERSION}"));
+    let program = folder.join("bin/cargo-deny");
+    if program.is_file() {
+        return Ok(program);
+    }
+    eprintln!("building cargo-deny {VERSION} (some minutes, once)");
+    let mut command =
+        process::cargo(&["install", "--quiet", "--locked", "--debug", "cargo-deny", "--version", VERSION]);
+    command.arg("--root").arg(&folder).env("CARGO_TARGET_DIR", folder.join("build"));
+    let result = process::capture(&mut command)?;
+    // The objects are a hundred times the program; nobody needs them again.
+    std::fs::remove_dir_all(folder.join("build")).ok();
+    match result {
+        (_, true) => Ok(program),
+        (text, false) => Err(format!("cargo-deny does not build:\n{text}")),
+    }
+}
+
+/// Where downloads and builds of others' programs stay between runs: the same folder that the test kit uses.
+fn cache() -> PathBuf {
+    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    var("NRI_CACHE")
+        .or_else(|| var("XDG_CACHE_HOME").map(|dir| dir.join("nri-rs")))
+        .or_else(|| var("HOME").map(|dir| dir.join(".cache/nri-rs")))
+        .unwrap_or_else(|| std::env::temp_dir().join("nri-rs"))
+}
