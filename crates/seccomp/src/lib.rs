@@ -1,1 +1,36 @@
-//! (skeleton)
+//! OCI seccomp policies (`linux.seccomp` of an OCI runtime spec): a model that loses nothing, the rules of
+//! validity, edits that take effect, and the syscall tables.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`policy`] | the model, from and to JSON |
+//! | [`term`] | actions, operators, architectures, flags |
+//! | [`check`] | what runtimes refuse (`spec/seccomp.md` 1.1) |
+//! | [`edit`] | adding, removing, setting and switching rules |
+//! | [`syscall`] | names and numbers on x86_64, x86, x32, aarch64 and arm |
+//!
+//! Pure: no I/O, and nothing about NRI.
+//!
+//! ```
+//! use nri_seccomp::policy::{Entry, Policy};
+//! use nri_seccomp::term::Action;
+//! use serde_json::json;
+//!
+//! let spec = json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["mkdir", "read"], "action": "SCMP_ACT_ALLOW"}]});
+//! let mut policy = Policy::from_json(&spec)?;
+//! policy.set(&[Entry::new(["mkdir"], Action::Log)])?;
+//! policy.check()?;
+//! assert_eq!(
+//!     policy.to_json()["syscalls"],
+//!     json!([{"names": ["read"], "action": "SCMP_ACT_ALLOW"}, {"names": ["mkdir"], "action": "SCMP_ACT_LOG"}])
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod check;
+pub mod edit;
+pub mod policy;
+pub mod syscall;
+pub mod term;
