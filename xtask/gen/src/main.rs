@@ -65,7 +65,7 @@ fn compare(files: &[Output]) -> Result<(), Error> {
 }
 
 fn messages(set: FileDescriptorSet) -> Result<String, Error> {
-    let modules = prost_build::Config::new().btree_map(["."]).generate(
+    let modules = prost_build::Config::new().btree_map(["."]).enable_type_names().generate(
         set.file
             .into_iter()
             .map(|file| (prost_build::Module::from_protobuf_package_name(file.package()), file))

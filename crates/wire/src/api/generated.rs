@@ -12,6 +12,16 @@ pub struct RegisterPluginRequest {
     #[prost(string, tag = "3")]
     pub nri_version: ::prost::alloc::string::String,
 }
+impl ::prost::Name for RegisterPluginRequest {
+    const NAME: &'static str = "RegisterPluginRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.RegisterPluginRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.RegisterPluginRequest".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdateContainersRequest {
     /// v0.2.0
@@ -21,11 +31,31 @@ pub struct UpdateContainersRequest {
     #[prost(message, repeated, tag = "2")]
     pub evict: ::prost::alloc::vec::Vec<ContainerEviction>,
 }
+impl ::prost::Name for UpdateContainersRequest {
+    const NAME: &'static str = "UpdateContainersRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.UpdateContainersRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.UpdateContainersRequest".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdateContainersResponse {
     /// v0.2.0
     #[prost(message, repeated, tag = "1")]
     pub failed: ::prost::alloc::vec::Vec<ContainerUpdate>,
+}
+impl ::prost::Name for UpdateContainersResponse {
+    const NAME: &'static str = "UpdateContainersResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.UpdateContainersResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.UpdateContainersResponse".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LogRequest {
@@ -74,6 +104,16 @@ pub mod log_request {
         }
     }
 }
+impl ::prost::Name for LogRequest {
+    const NAME: &'static str = "LogRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LogRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LogRequest".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ConfigureRequest {
     /// v0.2.0
@@ -95,6 +135,16 @@ pub struct ConfigureRequest {
     #[prost(string, tag = "6")]
     pub nri_version: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ConfigureRequest {
+    const NAME: &'static str = "ConfigureRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.ConfigureRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.ConfigureRequest".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ConfigureResponse {
     /// v0.2.0
@@ -103,6 +153,16 @@ pub struct ConfigureResponse {
     /// v0.12.4
     #[prost(message, optional, tag = "3")]
     pub failure_policy: ::core::option::Option<FailurePolicy>,
+}
+impl ::prost::Name for ConfigureResponse {
+    const NAME: &'static str = "ConfigureResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.ConfigureResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.ConfigureResponse".into()
+    }
 }
 /// What the runtime does about a request that the plugin did not receive or answer: a time-out, a lost
 /// connection, a protocol error; never about an error that the plugin returns.
@@ -114,6 +174,16 @@ pub struct FailurePolicy {
     /// a plugin that timed out stays registered
     #[prost(bool, tag = "2")]
     pub keep_connected: bool,
+}
+impl ::prost::Name for FailurePolicy {
+    const NAME: &'static str = "FailurePolicy";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.FailurePolicy".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.FailurePolicy".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SynchronizeRequest {
@@ -127,6 +197,16 @@ pub struct SynchronizeRequest {
     #[prost(bool, tag = "3")]
     pub more: bool,
 }
+impl ::prost::Name for SynchronizeRequest {
+    const NAME: &'static str = "SynchronizeRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.SynchronizeRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.SynchronizeRequest".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SynchronizeResponse {
     /// v0.2.0
@@ -136,14 +216,44 @@ pub struct SynchronizeResponse {
     #[prost(bool, tag = "2")]
     pub more: bool,
 }
+impl ::prost::Name for SynchronizeResponse {
+    const NAME: &'static str = "SynchronizeResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.SynchronizeResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.SynchronizeResponse".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RunPodSandboxRequest {
     /// v0.12.0
     #[prost(message, optional, tag = "1")]
     pub pod: ::core::option::Option<PodSandbox>,
 }
+impl ::prost::Name for RunPodSandboxRequest {
+    const NAME: &'static str = "RunPodSandboxRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.RunPodSandboxRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.RunPodSandboxRequest".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RunPodSandboxResponse {}
+impl ::prost::Name for RunPodSandboxResponse {
+    const NAME: &'static str = "RunPodSandboxResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.RunPodSandboxResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.RunPodSandboxResponse".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdatePodSandboxRequest {
     /// v0.10.0
@@ -156,32 +266,112 @@ pub struct UpdatePodSandboxRequest {
     #[prost(message, optional, tag = "3")]
     pub linux_resources: ::core::option::Option<LinuxResources>,
 }
+impl ::prost::Name for UpdatePodSandboxRequest {
+    const NAME: &'static str = "UpdatePodSandboxRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.UpdatePodSandboxRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.UpdatePodSandboxRequest".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UpdatePodSandboxResponse {}
+impl ::prost::Name for UpdatePodSandboxResponse {
+    const NAME: &'static str = "UpdatePodSandboxResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.UpdatePodSandboxResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.UpdatePodSandboxResponse".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PostUpdatePodSandboxRequest {
     /// v0.12.0
     #[prost(message, optional, tag = "1")]
     pub pod: ::core::option::Option<PodSandbox>,
 }
+impl ::prost::Name for PostUpdatePodSandboxRequest {
+    const NAME: &'static str = "PostUpdatePodSandboxRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.PostUpdatePodSandboxRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.PostUpdatePodSandboxRequest".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PostUpdatePodSandboxResponse {}
+impl ::prost::Name for PostUpdatePodSandboxResponse {
+    const NAME: &'static str = "PostUpdatePodSandboxResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.PostUpdatePodSandboxResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.PostUpdatePodSandboxResponse".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StopPodSandboxRequest {
     /// v0.12.0
     #[prost(message, optional, tag = "1")]
     pub pod: ::core::option::Option<PodSandbox>,
 }
+impl ::prost::Name for StopPodSandboxRequest {
+    const NAME: &'static str = "StopPodSandboxRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.StopPodSandboxRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.StopPodSandboxRequest".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StopPodSandboxResponse {}
+impl ::prost::Name for StopPodSandboxResponse {
+    const NAME: &'static str = "StopPodSandboxResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.StopPodSandboxResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.StopPodSandboxResponse".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RemovePodSandboxRequest {
     /// v0.12.0
     #[prost(message, optional, tag = "1")]
     pub pod: ::core::option::Option<PodSandbox>,
 }
+impl ::prost::Name for RemovePodSandboxRequest {
+    const NAME: &'static str = "RemovePodSandboxRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.RemovePodSandboxRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.RemovePodSandboxRequest".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemovePodSandboxResponse {}
+impl ::prost::Name for RemovePodSandboxResponse {
+    const NAME: &'static str = "RemovePodSandboxResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.RemovePodSandboxResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.RemovePodSandboxResponse".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateContainerRequest {
     /// v0.2.0
@@ -190,6 +380,16 @@ pub struct CreateContainerRequest {
     /// v0.2.0
     #[prost(message, optional, tag = "2")]
     pub container: ::core::option::Option<Container>,
+}
+impl ::prost::Name for CreateContainerRequest {
+    const NAME: &'static str = "CreateContainerRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.CreateContainerRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.CreateContainerRequest".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateContainerResponse {
@@ -203,6 +403,16 @@ pub struct CreateContainerResponse {
     #[prost(message, repeated, tag = "3")]
     pub evict: ::prost::alloc::vec::Vec<ContainerEviction>,
 }
+impl ::prost::Name for CreateContainerResponse {
+    const NAME: &'static str = "CreateContainerResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.CreateContainerResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.CreateContainerResponse".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PostCreateContainerRequest {
     /// v0.12.0
@@ -212,8 +422,28 @@ pub struct PostCreateContainerRequest {
     #[prost(message, optional, tag = "2")]
     pub container: ::core::option::Option<Container>,
 }
+impl ::prost::Name for PostCreateContainerRequest {
+    const NAME: &'static str = "PostCreateContainerRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.PostCreateContainerRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.PostCreateContainerRequest".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PostCreateContainerResponse {}
+impl ::prost::Name for PostCreateContainerResponse {
+    const NAME: &'static str = "PostCreateContainerResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.PostCreateContainerResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.PostCreateContainerResponse".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StartContainerRequest {
     /// v0.12.0
@@ -223,8 +453,28 @@ pub struct StartContainerRequest {
     #[prost(message, optional, tag = "2")]
     pub container: ::core::option::Option<Container>,
 }
+impl ::prost::Name for StartContainerRequest {
+    const NAME: &'static str = "StartContainerRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.StartContainerRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.StartContainerRequest".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StartContainerResponse {}
+impl ::prost::Name for StartContainerResponse {
+    const NAME: &'static str = "StartContainerResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.StartContainerResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.StartContainerResponse".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PostStartContainerRequest {
     /// v0.12.0
@@ -234,8 +484,28 @@ pub struct PostStartContainerRequest {
     #[prost(message, optional, tag = "2")]
     pub container: ::core::option::Option<Container>,
 }
+impl ::prost::Name for PostStartContainerRequest {
+    const NAME: &'static str = "PostStartContainerRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.PostStartContainerRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.PostStartContainerRequest".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PostStartContainerResponse {}
+impl ::prost::Name for PostStartContainerResponse {
+    const NAME: &'static str = "PostStartContainerResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.PostStartContainerResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.PostStartContainerResponse".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdateContainerRequest {
     /// v0.2.0
@@ -248,6 +518,16 @@ pub struct UpdateContainerRequest {
     #[prost(message, optional, tag = "3")]
     pub linux_resources: ::core::option::Option<LinuxResources>,
 }
+impl ::prost::Name for UpdateContainerRequest {
+    const NAME: &'static str = "UpdateContainerRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.UpdateContainerRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.UpdateContainerRequest".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdateContainerResponse {
     /// v0.2.0
@@ -256,6 +536,16 @@ pub struct UpdateContainerResponse {
     /// v0.2.0
     #[prost(message, repeated, tag = "2")]
     pub evict: ::prost::alloc::vec::Vec<ContainerEviction>,
+}
+impl ::prost::Name for UpdateContainerResponse {
+    const NAME: &'static str = "UpdateContainerResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.UpdateContainerResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.UpdateContainerResponse".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PostUpdateContainerRequest {
@@ -266,8 +556,28 @@ pub struct PostUpdateContainerRequest {
     #[prost(message, optional, tag = "2")]
     pub container: ::core::option::Option<Container>,
 }
+impl ::prost::Name for PostUpdateContainerRequest {
+    const NAME: &'static str = "PostUpdateContainerRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.PostUpdateContainerRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.PostUpdateContainerRequest".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PostUpdateContainerResponse {}
+impl ::prost::Name for PostUpdateContainerResponse {
+    const NAME: &'static str = "PostUpdateContainerResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.PostUpdateContainerResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.PostUpdateContainerResponse".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StopContainerRequest {
     /// v0.2.0
@@ -277,11 +587,31 @@ pub struct StopContainerRequest {
     #[prost(message, optional, tag = "2")]
     pub container: ::core::option::Option<Container>,
 }
+impl ::prost::Name for StopContainerRequest {
+    const NAME: &'static str = "StopContainerRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.StopContainerRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.StopContainerRequest".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StopContainerResponse {
     /// v0.2.0
     #[prost(message, repeated, tag = "1")]
     pub update: ::prost::alloc::vec::Vec<ContainerUpdate>,
+}
+impl ::prost::Name for StopContainerResponse {
+    const NAME: &'static str = "StopContainerResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.StopContainerResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.StopContainerResponse".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RemoveContainerRequest {
@@ -292,8 +622,28 @@ pub struct RemoveContainerRequest {
     #[prost(message, optional, tag = "2")]
     pub container: ::core::option::Option<Container>,
 }
+impl ::prost::Name for RemoveContainerRequest {
+    const NAME: &'static str = "RemoveContainerRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.RemoveContainerRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.RemoveContainerRequest".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemoveContainerResponse {}
+impl ::prost::Name for RemoveContainerResponse {
+    const NAME: &'static str = "RemoveContainerResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.RemoveContainerResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.RemoveContainerResponse".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StateChangeEvent {
     /// v0.2.0
@@ -305,6 +655,16 @@ pub struct StateChangeEvent {
     /// v0.2.0
     #[prost(message, optional, tag = "3")]
     pub container: ::core::option::Option<Container>,
+}
+impl ::prost::Name for StateChangeEvent {
+    const NAME: &'static str = "StateChangeEvent";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.StateChangeEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.StateChangeEvent".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ValidateContainerAdjustmentRequest {
@@ -327,6 +687,16 @@ pub struct ValidateContainerAdjustmentRequest {
     #[prost(message, repeated, tag = "6")]
     pub plugins: ::prost::alloc::vec::Vec<PluginInstance>,
 }
+impl ::prost::Name for ValidateContainerAdjustmentRequest {
+    const NAME: &'static str = "ValidateContainerAdjustmentRequest";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.ValidateContainerAdjustmentRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.ValidateContainerAdjustmentRequest".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PluginInstance {
     /// v0.10.0
@@ -335,6 +705,16 @@ pub struct PluginInstance {
     /// v0.10.0
     #[prost(string, tag = "2")]
     pub index: ::prost::alloc::string::String,
+}
+impl ::prost::Name for PluginInstance {
+    const NAME: &'static str = "PluginInstance";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.PluginInstance".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.PluginInstance".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ValidateContainerAdjustmentResponse {
@@ -345,8 +725,28 @@ pub struct ValidateContainerAdjustmentResponse {
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ValidateContainerAdjustmentResponse {
+    const NAME: &'static str = "ValidateContainerAdjustmentResponse";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.ValidateContainerAdjustmentResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.ValidateContainerAdjustmentResponse".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Empty {}
+impl ::prost::Name for Empty {
+    const NAME: &'static str = "Empty";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.Empty".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.Empty".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PodSandbox {
     /// v0.2.0
@@ -382,6 +782,16 @@ pub struct PodSandbox {
     #[prost(string, repeated, tag = "10")]
     pub ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+impl ::prost::Name for PodSandbox {
+    const NAME: &'static str = "PodSandbox";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.PodSandbox".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.PodSandbox".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LinuxPodSandbox {
     /// v0.2.0
@@ -402,6 +812,16 @@ pub struct LinuxPodSandbox {
     /// v0.2.0
     #[prost(message, optional, tag = "6")]
     pub resources: ::core::option::Option<LinuxResources>,
+}
+impl ::prost::Name for LinuxPodSandbox {
+    const NAME: &'static str = "LinuxPodSandbox";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxPodSandbox".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxPodSandbox".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Container {
@@ -474,6 +894,16 @@ pub struct Container {
     #[prost(message, optional, tag = "22")]
     pub image: ::core::option::Option<Image>,
 }
+impl ::prost::Name for Container {
+    const NAME: &'static str = "Container";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.Container".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.Container".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Image {
     /// v0.12.2
@@ -485,6 +915,16 @@ pub struct Image {
     /// v0.12.2
     #[prost(string, tag = "3")]
     pub config_digest: ::prost::alloc::string::String,
+}
+impl ::prost::Name for Image {
+    const NAME: &'static str = "Image";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.Image".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.Image".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Mount {
@@ -500,6 +940,16 @@ pub struct Mount {
     /// v0.2.0
     #[prost(string, repeated, tag = "4")]
     pub options: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for Mount {
+    const NAME: &'static str = "Mount";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.Mount".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.Mount".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Hooks {
@@ -522,6 +972,16 @@ pub struct Hooks {
     #[prost(message, repeated, tag = "6")]
     pub poststop: ::prost::alloc::vec::Vec<Hook>,
 }
+impl ::prost::Name for Hooks {
+    const NAME: &'static str = "Hooks";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.Hooks".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.Hooks".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Hook {
     /// v0.2.0
@@ -536,6 +996,16 @@ pub struct Hook {
     /// v0.2.0
     #[prost(message, optional, tag = "4")]
     pub timeout: ::core::option::Option<OptionalInt>,
+}
+impl ::prost::Name for Hook {
+    const NAME: &'static str = "Hook";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.Hook".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.Hook".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LinuxContainer {
@@ -577,6 +1047,16 @@ pub struct LinuxContainer {
     #[prost(message, optional, tag = "12")]
     pub rdt: ::core::option::Option<LinuxRdt>,
 }
+impl ::prost::Name for LinuxContainer {
+    const NAME: &'static str = "LinuxContainer";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxContainer".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxContainer".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LinuxNamespace {
     /// v0.2.0
@@ -585,6 +1065,16 @@ pub struct LinuxNamespace {
     /// v0.2.0
     #[prost(string, tag = "2")]
     pub path: ::prost::alloc::string::String,
+}
+impl ::prost::Name for LinuxNamespace {
+    const NAME: &'static str = "LinuxNamespace";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxNamespace".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxNamespace".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LinuxDevice {
@@ -610,6 +1100,16 @@ pub struct LinuxDevice {
     #[prost(message, optional, tag = "7")]
     pub gid: ::core::option::Option<OptionalUInt32>,
 }
+impl ::prost::Name for LinuxDevice {
+    const NAME: &'static str = "LinuxDevice";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxDevice".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxDevice".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LinuxDeviceCgroup {
     /// v0.2.0
@@ -628,11 +1128,31 @@ pub struct LinuxDeviceCgroup {
     #[prost(string, tag = "5")]
     pub access: ::prost::alloc::string::String,
 }
+impl ::prost::Name for LinuxDeviceCgroup {
+    const NAME: &'static str = "LinuxDeviceCgroup";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxDeviceCgroup".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxDeviceCgroup".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CdiDevice {
     /// v0.7.0
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+}
+impl ::prost::Name for CdiDevice {
+    const NAME: &'static str = "CDIDevice";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.CDIDevice".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.CDIDevice".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct User {
@@ -645,6 +1165,16 @@ pub struct User {
     /// v0.11.0
     #[prost(uint32, repeated, tag = "3")]
     pub additional_gids: ::prost::alloc::vec::Vec<u32>,
+}
+impl ::prost::Name for User {
+    const NAME: &'static str = "User";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.User".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.User".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LinuxResources {
@@ -674,6 +1204,16 @@ pub struct LinuxResources {
     #[prost(message, optional, tag = "8")]
     pub pids: ::core::option::Option<LinuxPids>,
 }
+impl ::prost::Name for LinuxResources {
+    const NAME: &'static str = "LinuxResources";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxResources".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxResources".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LinuxMemory {
     /// v0.2.0
@@ -701,6 +1241,16 @@ pub struct LinuxMemory {
     #[prost(message, optional, tag = "8")]
     pub use_hierarchy: ::core::option::Option<OptionalBool>,
 }
+impl ::prost::Name for LinuxMemory {
+    const NAME: &'static str = "LinuxMemory";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxMemory".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxMemory".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LinuxCpu {
     /// v0.2.0
@@ -725,6 +1275,16 @@ pub struct LinuxCpu {
     #[prost(string, tag = "7")]
     pub mems: ::prost::alloc::string::String,
 }
+impl ::prost::Name for LinuxCpu {
+    const NAME: &'static str = "LinuxCPU";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxCPU".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxCPU".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HugepageLimit {
     /// v0.2.0
@@ -733,6 +1293,16 @@ pub struct HugepageLimit {
     /// v0.2.0
     #[prost(uint64, tag = "2")]
     pub limit: u64,
+}
+impl ::prost::Name for HugepageLimit {
+    const NAME: &'static str = "HugepageLimit";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.HugepageLimit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.HugepageLimit".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SecurityProfile {
@@ -775,6 +1345,16 @@ pub mod security_profile {
         }
     }
 }
+impl ::prost::Name for SecurityProfile {
+    const NAME: &'static str = "SecurityProfile";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.SecurityProfile".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.SecurityProfile".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PosixRlimit {
     /// v0.4.0
@@ -787,11 +1367,31 @@ pub struct PosixRlimit {
     #[prost(uint64, tag = "3")]
     pub soft: u64,
 }
+impl ::prost::Name for PosixRlimit {
+    const NAME: &'static str = "POSIXRlimit";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.POSIXRlimit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.POSIXRlimit".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LinuxPids {
     /// v0.7.0
     #[prost(int64, tag = "1")]
     pub limit: i64,
+}
+impl ::prost::Name for LinuxPids {
+    const NAME: &'static str = "LinuxPids";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxPids".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxPids".into()
+    }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LinuxIoPriority {
@@ -802,11 +1402,31 @@ pub struct LinuxIoPriority {
     #[prost(int32, tag = "2")]
     pub priority: i32,
 }
+impl ::prost::Name for LinuxIoPriority {
+    const NAME: &'static str = "LinuxIOPriority";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxIOPriority".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxIOPriority".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LinuxNetDevice {
     /// v0.11.0
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+}
+impl ::prost::Name for LinuxNetDevice {
+    const NAME: &'static str = "LinuxNetDevice";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxNetDevice".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxNetDevice".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LinuxScheduler {
@@ -831,6 +1451,16 @@ pub struct LinuxScheduler {
     /// v0.11.0
     #[prost(uint64, tag = "7")]
     pub period: u64,
+}
+impl ::prost::Name for LinuxScheduler {
+    const NAME: &'static str = "LinuxScheduler";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxScheduler".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxScheduler".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ContainerAdjustment {
@@ -859,6 +1489,16 @@ pub struct ContainerAdjustment {
     /// v0.10.0
     #[prost(string, repeated, tag = "9")]
     pub args: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for ContainerAdjustment {
+    const NAME: &'static str = "ContainerAdjustment";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.ContainerAdjustment".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.ContainerAdjustment".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LinuxContainerAdjustment {
@@ -900,6 +1540,16 @@ pub struct LinuxContainerAdjustment {
     #[prost(message, optional, tag = "12")]
     pub memory_policy: ::core::option::Option<LinuxMemoryPolicy>,
 }
+impl ::prost::Name for LinuxContainerAdjustment {
+    const NAME: &'static str = "LinuxContainerAdjustment";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxContainerAdjustment".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxContainerAdjustment".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LinuxSeccomp {
     /// v0.10.0
@@ -924,6 +1574,16 @@ pub struct LinuxSeccomp {
     #[prost(message, repeated, tag = "7")]
     pub syscalls: ::prost::alloc::vec::Vec<LinuxSyscall>,
 }
+impl ::prost::Name for LinuxSeccomp {
+    const NAME: &'static str = "LinuxSeccomp";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxSeccomp".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxSeccomp".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LinuxSyscall {
     /// v0.10.0
@@ -938,6 +1598,16 @@ pub struct LinuxSyscall {
     /// v0.10.0
     #[prost(message, repeated, tag = "4")]
     pub args: ::prost::alloc::vec::Vec<LinuxSeccompArg>,
+}
+impl ::prost::Name for LinuxSyscall {
+    const NAME: &'static str = "LinuxSyscall";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxSyscall".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxSyscall".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LinuxSeccompArg {
@@ -954,6 +1624,16 @@ pub struct LinuxSeccompArg {
     #[prost(string, tag = "4")]
     pub op: ::prost::alloc::string::String,
 }
+impl ::prost::Name for LinuxSeccompArg {
+    const NAME: &'static str = "LinuxSeccompArg";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxSeccompArg".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxSeccompArg".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LinuxMemoryPolicy {
     /// v0.12.0
@@ -965,6 +1645,16 @@ pub struct LinuxMemoryPolicy {
     /// v0.12.0
     #[prost(enumeration = "MpolFlag", repeated, tag = "3")]
     pub flags: ::prost::alloc::vec::Vec<i32>,
+}
+impl ::prost::Name for LinuxMemoryPolicy {
+    const NAME: &'static str = "LinuxMemoryPolicy";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxMemoryPolicy".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxMemoryPolicy".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ContainerUpdate {
@@ -978,11 +1668,31 @@ pub struct ContainerUpdate {
     #[prost(bool, tag = "3")]
     pub ignore_failure: bool,
 }
+impl ::prost::Name for ContainerUpdate {
+    const NAME: &'static str = "ContainerUpdate";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.ContainerUpdate".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.ContainerUpdate".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LinuxContainerUpdate {
     /// v0.2.0
     #[prost(message, optional, tag = "1")]
     pub resources: ::core::option::Option<LinuxResources>,
+}
+impl ::prost::Name for LinuxContainerUpdate {
+    const NAME: &'static str = "LinuxContainerUpdate";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxContainerUpdate".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxContainerUpdate".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContainerEviction {
@@ -992,6 +1702,16 @@ pub struct ContainerEviction {
     /// v0.2.0
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ContainerEviction {
+    const NAME: &'static str = "ContainerEviction";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.ContainerEviction".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.ContainerEviction".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LinuxRdt {
@@ -1008,6 +1728,16 @@ pub struct LinuxRdt {
     #[prost(bool, tag = "4")]
     pub remove: bool,
 }
+impl ::prost::Name for LinuxRdt {
+    const NAME: &'static str = "LinuxRdt";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.LinuxRdt".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.LinuxRdt".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KeyValue {
     /// v0.2.0
@@ -1017,11 +1747,31 @@ pub struct KeyValue {
     #[prost(string, tag = "2")]
     pub value: ::prost::alloc::string::String,
 }
+impl ::prost::Name for KeyValue {
+    const NAME: &'static str = "KeyValue";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.KeyValue".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.KeyValue".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OptionalString {
     /// v0.2.0
     #[prost(string, tag = "1")]
     pub value: ::prost::alloc::string::String,
+}
+impl ::prost::Name for OptionalString {
+    const NAME: &'static str = "OptionalString";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.OptionalString".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.OptionalString".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OptionalRepeatedString {
@@ -1029,11 +1779,31 @@ pub struct OptionalRepeatedString {
     #[prost(string, repeated, tag = "1")]
     pub value: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+impl ::prost::Name for OptionalRepeatedString {
+    const NAME: &'static str = "OptionalRepeatedString";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.OptionalRepeatedString".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.OptionalRepeatedString".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OptionalInt {
     /// v0.2.0
     #[prost(int64, tag = "1")]
     pub value: i64,
+}
+impl ::prost::Name for OptionalInt {
+    const NAME: &'static str = "OptionalInt";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.OptionalInt".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.OptionalInt".into()
+    }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OptionalInt32 {
@@ -1041,11 +1811,31 @@ pub struct OptionalInt32 {
     #[prost(int32, tag = "1")]
     pub value: i32,
 }
+impl ::prost::Name for OptionalInt32 {
+    const NAME: &'static str = "OptionalInt32";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.OptionalInt32".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.OptionalInt32".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OptionalUInt32 {
     /// v0.2.0
     #[prost(uint32, tag = "1")]
     pub value: u32,
+}
+impl ::prost::Name for OptionalUInt32 {
+    const NAME: &'static str = "OptionalUInt32";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.OptionalUInt32".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.OptionalUInt32".into()
+    }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OptionalInt64 {
@@ -1053,11 +1843,31 @@ pub struct OptionalInt64 {
     #[prost(int64, tag = "1")]
     pub value: i64,
 }
+impl ::prost::Name for OptionalInt64 {
+    const NAME: &'static str = "OptionalInt64";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.OptionalInt64".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.OptionalInt64".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OptionalUInt64 {
     /// v0.2.0
     #[prost(uint64, tag = "1")]
     pub value: u64,
+}
+impl ::prost::Name for OptionalUInt64 {
+    const NAME: &'static str = "OptionalUInt64";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.OptionalUInt64".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.OptionalUInt64".into()
+    }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OptionalBool {
@@ -1065,11 +1875,31 @@ pub struct OptionalBool {
     #[prost(bool, tag = "1")]
     pub value: bool,
 }
+impl ::prost::Name for OptionalBool {
+    const NAME: &'static str = "OptionalBool";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.OptionalBool".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.OptionalBool".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OptionalFileMode {
     /// v0.2.0
     #[prost(uint32, tag = "1")]
     pub value: u32,
+}
+impl ::prost::Name for OptionalFileMode {
+    const NAME: &'static str = "OptionalFileMode";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.OptionalFileMode".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.OptionalFileMode".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CompoundFieldOwners {
@@ -1077,6 +1907,16 @@ pub struct CompoundFieldOwners {
     #[prost(btree_map = "string, string", tag = "1")]
     pub owners:
         ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+}
+impl ::prost::Name for CompoundFieldOwners {
+    const NAME: &'static str = "CompoundFieldOwners";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.CompoundFieldOwners".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.CompoundFieldOwners".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FieldOwners {
@@ -1087,11 +1927,31 @@ pub struct FieldOwners {
     #[prost(btree_map = "int32, message", tag = "2")]
     pub compound: ::prost::alloc::collections::BTreeMap<i32, CompoundFieldOwners>,
 }
+impl ::prost::Name for FieldOwners {
+    const NAME: &'static str = "FieldOwners";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.FieldOwners".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.FieldOwners".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OwningPlugins {
     /// v0.10.0
     #[prost(btree_map = "string, message", tag = "1")]
     pub owners: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, FieldOwners>,
+}
+impl ::prost::Name for OwningPlugins {
+    const NAME: &'static str = "OwningPlugins";
+    const PACKAGE: &'static str = "nri.pkg.api.v1alpha1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nri.pkg.api.v1alpha1.OwningPlugins".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nri.pkg.api.v1alpha1.OwningPlugins".into()
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
