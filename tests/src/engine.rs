@@ -1,0 +1,199 @@
+//! A real containerd in a folder of its own, started for a test and taken down with all that it left.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::image;
+
+/// The image that test containers run.
+pub const IMAGE: &str = "localhost/test/busybox:1";
+const PAUSE: &str = "localhost/test/pause:1";
+/// Longest a start or a stop of the engine may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running containerd with NRI, an image and no network.
+pub struct Containerd {
+    programs: PathBuf,
+    folder: tempfile::TempDir,
+    daemon: Child,
+}
+
+impl Containerd {
+    /// Starts the containerd of `$NRI_TEST_CONTAINERD`, which `cargo xtask test` sets.
+    ///
+    /// # Errors
+    /// A text for [`crate::skipped`] where something that it needs is absent.
+    ///
+    /// # Panics
+    /// Where all is there and the engine does not come up: its log is in the message.
+    pub fn start() -> Result<Self, String> {
+        let programs = std::env::var_os("NRI_TEST_CONTAINERD")
+            .map(PathBuf::from)
+            .filter(|folder| folder.join("containerd").is_file())
+            .ok_or("containerd; run `cargo xtask test`, which builds it")?;
+        if !crate::is_root() {
+            return Err("containers need root".to_owned());
+        }
+        let runc = ["/usr/sbin/runc", "/usr/bin/runc"].into_iter().find(|path| Path::new(path).is_file());
+        let runc = runc.ok_or("runc; apt-get install runc")?;
+        if !Path::new("/bin/busybox").is_file() {
+            return Err("busybox; apt-get install busybox-static".to_owned());
+        }
+        Ok(Self::launch(programs, runc).unwrap_or_else(|error| panic!("containerd does not start: {error}")))
+    }
+
+    /// The CRI socket.
+    #[must_use]
+    pub fn cri_socket(&self) -> PathBuf {
+        self.path("containerd.sock")
+    }
+
+    /// The socket for external NRI plugins.
+    #[must_use]
+    pub fn nri_socket(&self) -> PathBuf {
+        self.path("nri.sock")
+    }
+
+    /// All that the daemon has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    fn launch(programs: PathBuf, runc: &str) -> std::io::Result<Self> {
+        // Shim sockets carry a digest of this path; a short one keeps within the limit of unix sockets.
+        let folder = tempfile::Builder::new().prefix("nri-ctd").tempdir()?;
+        fs::write(folder.path().join("config.toml"), config(folder.path(), runc))?;
+        let log = File::create(folder.path().join("log"))?;
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+        let daemon = Command::new(programs.join("containerd"))
+            .arg("-c")
+            .arg(folder.path().join("config.toml"))
+            .env("PATH", path)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        let engine = Self { programs, folder, daemon };
+        engine.wait_until_ready()?;
+        for (file, reference, command) in [
+            ("busybox.tar", IMAGE, &["sh"][..]),
+            ("pause.tar", PAUSE, &["sh", "-c", "trap 'exit 0' TERM; sleep 2147483647 & wait"]),
+        ] {
+            image::write(&engine.path(file), reference, command)?;
+            engine.ctr(&["images", "import", &engine.path(file).to_string_lossy()])?;
+        }
+        Ok(engine)
+    }
+
+    fn wait_until_ready(&self) -> std::io::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.ctr(&["version"]).is_err() || !self.nri_socket().exists() {
+            if Instant::now() > deadline {
+                return Err(std::io::Error::other(format!("not ready in time:\n{}", self.log())));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    fn ctr(&self, args: &[&str]) -> std::io::Result<String> {
+        let output = Command::new(self.programs.join("ctr"))
+            .arg("-a")
+            .arg(self.cri_socket())
+            .args(["-n", "k8s.io"])
+            .args(args)
+            .stdin(Stdio::null())
+            .output()?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(std::io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()))
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Kills every task, then the daemon, then the shims, then unmounts: also after a test that failed half way.
+    fn take_down(&mut self) {
+        for id in self.ctr(&["tasks", "list", "-q"]).unwrap_or_default().split_whitespace() {
+            self.ctr(&["tasks", "kill", "-s", "9", id]).ok();
+            self.ctr(&["tasks", "rm", "-f", id]).ok();
+        }
+        if let Some(pid) = rustix::process::Pid::from_raw(i32::try_from(self.daemon.id()).unwrap_or(0)) {
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while matches!(self.daemon.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                self.daemon.kill().ok();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.kill_shims();
+        let below = self.folder.path().to_string_lossy().into_owned();
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        for target in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
+            if target.starts_with(&below) {
+                rustix::mount::unmount(target, rustix::mount::UnmountFlags::DETACH).ok();
+            }
+        }
+    }
+
+    fn kill_shims(&self) {
+        let socket = self.cri_socket().to_string_lossy().into_owned();
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+                continue;
+            };
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            if line.split(|byte| *byte == 0).any(|arg| arg == socket.as_bytes())
+                && let Some(pid) = rustix::process::Pid::from_raw(pid)
+            {
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+            }
+        }
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        self.take_down();
+    }
+}
+
+fn config(folder: &Path, runc: &str) -> String {
+    let w = folder.display();
+    format!(
+        r#"version = 3
+root = "{w}/root"
+state = "{w}/state"
+temp = "{w}/tmp"
+[grpc]
+  address = "{w}/containerd.sock"
+[ttrpc]
+  address = "{w}/containerd.sock.ttrpc"
+[plugins."io.containerd.cri.v1.images".pinned_images]
+  sandbox = "{PAUSE}"
+[plugins."io.containerd.cri.v1.runtime"]
+  restrict_oom_score_adj = true
+  cdi_spec_dirs = ["{w}/cdi"]
+[plugins."io.containerd.cri.v1.runtime".cni]
+  conf_dir = "{w}/cni"
+  bin_dirs = ["/usr/lib/cni"]
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+  BinaryName = "{runc}"
+  Root = "{w}/runtime-root"
+[plugins."io.containerd.nri.v1.nri"]
+  socket_path = "{w}/nri.sock"
+  plugin_path = "{w}/plugins"
+  plugin_config_path = "{w}/conf.d"
+"#
+    )
+}
