@@ -14,6 +14,7 @@ var commands = map[string]func(args []string) error{
 	"plugin": plugin,
 	"host":   host,
 	"oracle": oracle,
+	"golden": golden,
 }
 
 func main() {

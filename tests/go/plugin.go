@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -21,11 +22,16 @@ type pluginFlags struct {
 	failRequest, keepConnected, stay bool
 
 	raw rawFlags
+
+	// For sessions within one process: where commands come from, and what the
+	// connection is wrapped in.
+	stdin io.Reader
+	wrap  func(net.Conn) net.Conn
 }
 
 // plugin runs a scripted plugin until it is told to stop or its connection ends.
 func plugin(args []string) error {
-	var f pluginFlags
+	f := pluginFlags{stdin: os.Stdin, wrap: func(c net.Conn) net.Conn { return c }}
 	set := flag.NewFlagSet("plugin", flag.ContinueOnError)
 	set.StringVar(&f.socket, "socket", "", "socket of the host; not needed when launched by one")
 	set.StringVar(&f.name, "name", "", "name to register with")
@@ -82,7 +88,13 @@ func runStub(f pluginFlags, p *player) error {
 		options = append(options, stub.WithPluginIdx(f.index))
 	}
 	if f.socket != "" {
-		options = append(options, stub.WithSocketPath(f.socket))
+		options = append(options, stub.WithSocketPath(f.socket), stub.WithDialer(func(path string) (net.Conn, error) {
+			conn, err := net.Dial("unix", path)
+			if err != nil {
+				return nil, err
+			}
+			return f.wrap(conn), nil
+		}))
 	}
 	if f.failRequest || f.keepConnected {
 		options = append(options, stub.WithFailurePolicy(&api.FailurePolicy{
@@ -106,7 +118,7 @@ func runStub(f pluginFlags, p *player) error {
 		"registration_timeout_ms": s.RegistrationTimeout().Milliseconds(),
 		"request_timeout_ms":      s.RequestTimeout().Milliseconds(),
 	})
-	commands := pluginCommands{update: s.UpdateContainers, stop: s.Stop}
+	commands := pluginCommands{stdin: f.stdin, update: s.UpdateContainers, stop: s.Stop}
 	go commands.run(f.stay)
 	<-closed
 	out.print(fields{"event": "closed"})
@@ -115,12 +127,13 @@ func runStub(f pluginFlags, p *player) error {
 
 // pluginCommands are what a plugin can be told on stdin.
 type pluginCommands struct {
+	stdin  io.Reader
 	update func([]*api.ContainerUpdate) ([]*api.ContainerUpdate, error)
 	stop   func()
 }
 
 func (c pluginCommands) run(stay bool) {
-	err := eachLine(os.Stdin, func(line []byte) error {
+	err := eachLine(c.stdin, func(line []byte) error {
 		var command struct {
 			Do     string            `json:"do"`
 			Update []json.RawMessage `json:"update"`

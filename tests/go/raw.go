@@ -59,6 +59,11 @@ var pluginCalls = map[string]call{
 	"ValidateContainerAdjustment": messagesOf[api.ValidateContainerAdjustmentRequest, api.ValidateContainerAdjustmentResponse](false),
 }
 
+var runtimeCalls = map[string]call{
+	"RegisterPlugin":   messagesOf[api.RegisterPluginRequest, api.Empty](false),
+	"UpdateContainers": messagesOf[api.UpdateContainersRequest, api.UpdateContainersResponse](false),
+}
+
 // runRaw runs a plugin without the stub: whole responses, any event mask, any
 // registration behaviour; in style old without the nine dedicated calls.
 func runRaw(f pluginFlags, p *player) error {
@@ -66,7 +71,7 @@ func runRaw(f pluginFlags, p *player) error {
 	if err != nil {
 		return err
 	}
-	mux := multiplex.Multiplex(conn)
+	mux := multiplex.Multiplex(f.wrap(conn))
 	listener, err := mux.Listen(multiplex.PluginServiceConn)
 	if err != nil {
 		return err
@@ -103,7 +108,7 @@ func runRaw(f pluginFlags, p *player) error {
 		out.print(result("registered", err, nil))
 	}
 
-	commands := pluginCommands{stop: p.close, update: func(updates []*api.ContainerUpdate) ([]*api.ContainerUpdate, error) {
+	commands := pluginCommands{stdin: f.stdin, stop: p.close, update: func(updates []*api.ContainerUpdate) ([]*api.ContainerUpdate, error) {
 		response, err := runtime.UpdateContainers(context.Background(), &api.UpdateContainersRequest{Update: updates})
 		return response.GetFailed(), err
 	}}
