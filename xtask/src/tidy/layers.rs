@@ -22,6 +22,7 @@ const FRUGAL: &[(&str, &[&str])] = &[
     ("nri-plugin-macros", &[]),
     ("nri-plugin", &[]),
     ("nri-policy", &["serde", "serde_json"]),
+    ("nri-runtime", &["bytes", "command-fds", "prost", "rustix", "serde_json", "sha2", "tokio", "tracing"]),
 ];
 
 pub(super) fn check() -> Result<Vec<String>, Failure> {

@@ -122,7 +122,7 @@ pub fn set_resource(resources: &mut LinuxResources, entry: &Entry<'_>) -> bool {
             match resources.hugepage_limits.iter_mut().find(|l| l.page_size == entry.key) {
                 Some(old) => old.limit = limit,
                 None => {
-                    resources.hugepage_limits.push(HugepageLimit { page_size: entry.key.to_owned(), limit })
+                    resources.hugepage_limits.push(HugepageLimit { page_size: entry.key.to_owned(), limit });
                 }
             }
             true
