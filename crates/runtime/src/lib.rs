@@ -1,1 +1,3 @@
-//! (skeleton)
+//! The runtime side of NRI.
+
+pub mod oci;

@@ -1,0 +1,86 @@
+//! Merged adjustments and OCI runtime specs (`spec/oci-apply.md`): [`apply`] writes the one into the other,
+//! [`describe`] shows plugins a container by its spec, [`update`] turns an update into OCI resources.
+//!
+//! A spec is JSON and stays JSON: it is patched in place, so that members, enum values and orders which nobody here
+//! knows survive, and integers stay exact. Nothing in here reads a file or a clock; what has to be looked up is asked of [`Resolvers`].
+//!
+//! Where the reference has a defect (`spec/quirks.md` E), the text at the place says what is done instead.
+
+mod describe;
+mod device;
+mod error;
+mod hook;
+mod keyed;
+mod linux;
+mod mount;
+mod process;
+mod rdt;
+mod resolver;
+mod resources;
+mod seccomp;
+mod spec;
+mod stage;
+
+use nri_wire::api::ContainerAdjustment;
+use nri_wire::field;
+use serde_json::Value;
+
+pub use describe::describe;
+pub use error::ApplyError;
+pub use mount::Propagation;
+pub use resolver::{Failure, Resolvers};
+pub use resources::update;
+pub use spec::SpecError;
+
+use spec::Spec;
+use stage::Stage;
+
+/// A spec with an adjustment in it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Applied {
+    /// The adjusted spec.
+    pub spec: Value,
+    /// Sources of mounts that propagate and that nobody could check, for want of a mount table
+    /// ([`Resolvers::mountinfo`]).
+    pub unchecked: Vec<String>,
+}
+
+/// Applies a merged adjustment to a spec. The spec itself is not touched; applying the same adjustment to the result
+/// changes nothing more (as far as the callbacks keep to that).
+///
+/// # Errors
+///
+/// [`ApplyError`] for the first thing that cannot be carried out.
+///
+/// ```
+/// use nri_runtime::oci::{Resolvers, apply};
+/// use nri_wire::api::{ContainerAdjustment, KeyValue};
+/// use serde_json::json;
+///
+/// let spec = json!({"process": {"env": ["A=1", "B=2"]}, "x-ours": 18446744073709551615u64});
+/// let env = vec![KeyValue { key: "A".into(), value: "3".into() }];
+/// let adjust = ContainerAdjustment { env, ..Default::default() };
+/// let applied = apply(&spec, &adjust, &Resolvers::default())?;
+/// assert_eq!(applied.spec, json!({"process": {"env": ["A=3", "B=2"]}, "x-ours": 18446744073709551615u64}));
+/// # Ok::<(), nri_runtime::oci::ApplyError>(())
+/// ```
+pub fn apply(spec: &Value, adjust: &ContainerAdjustment, with: &Resolvers) -> Result<Applied, ApplyError> {
+    let mut entries = field::adjustment(adjust);
+    entries.sort_by_key(|entry| Stage::of(entry.field));
+    let (first, second) =
+        entries.split_at(entries.partition_point(|entry| Stage::of(entry.field) <= Stage::Resources));
+
+    let mut copy = Spec::new(spec.clone());
+    let mut unchecked = Vec::new();
+    copy.object("")?;
+    stage::run(&mut copy, first, with, &mut unchecked)?;
+    if let Some(check) = &with.resources
+        && adjust.linux.as_ref().is_some_and(|linux| linux.resources.is_some())
+    {
+        check(copy.existing("/linux/resources")?)
+            .map_err(|source| ApplyError::Refused { field: None, source })?;
+    }
+    stage::run(&mut copy, second, with, &mut unchecked)?;
+    Ok(Applied { spec: copy.into_json(), unchecked })
+}
