@@ -84,3 +84,6 @@ pub fn apply(spec: &Value, adjust: &ContainerAdjustment, with: &Resolvers) -> Re
     stage::run(&mut copy, second, with, &mut unchecked)?;
     Ok(Applied { spec: copy.into_json(), unchecked })
 }
+
+#[cfg(test)]
+mod tests;
