@@ -1,6 +1,7 @@
 //! What a command failed of, and the exit code that says so (cli.md, "Exit codes").
 
 use std::fmt;
+use std::process::ExitCode;
 
 /// A failure that ends a command: one line for people and the kind that decides the exit code.
 #[derive(Debug)]
@@ -42,6 +43,15 @@ impl Failure {
 
     pub(crate) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// The exit code of a command that has none of its own.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self.kind {
+            Kind::Usage => Self::USAGE,
+            Kind::Unavailable | Kind::NotExecutable | Kind::NotFound => 3,
+            Kind::Signal(_) => 130,
+        })
     }
 
     /// Prints the line `error: …`. A message of several lines is folded, so that it stays one.

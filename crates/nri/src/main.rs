@@ -1,8 +1,11 @@
 //! The `nri` command: one small table of commands; each command is a module of its own.
 
 mod failure;
+#[cfg(test)]
+mod json;
 mod log;
 mod run;
+mod seccomp;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -29,6 +32,7 @@ struct Cli {
 #[derive(clap::Subcommand)]
 enum Command {
     Run(run::Args),
+    Seccomp(seccomp::Args),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
     log::start(&cli.log);
     match cli.command {
         Command::Run(args) => run::main(&args),
+        Command::Seccomp(args) => seccomp::main(&args),
     }
 }
 

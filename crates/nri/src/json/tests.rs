@@ -3,24 +3,24 @@ use serde_json::json;
 
 use super::*;
 
-fn round<M: Message + Name + Default + PartialEq + std::fmt::Debug>(json: Value, expect: &M) {
-    let read = from_json::<M>(&json).unwrap();
+fn round<M: Message + Name + Default + PartialEq + std::fmt::Debug>(json: &Value, expect: &M) {
+    let read = from_json::<M>(json).unwrap();
     assert_eq!((&read.message, read.unknown), (expect, Vec::new()), "{json}");
-    assert_eq!(to_json(expect), json);
+    assert_eq!(to_json(expect), *json);
 }
 
 /// Correction 15 of `spec/README.md`: names that are not simply camel case, removal marks, wrappers with value zero.
 #[test]
 fn correction_15() {
     round(
-        json!({"CDIDevices": [{"name": "vendor.com/gpu=0"}]}),
+        &json!({"CDIDevices": [{"name": "vendor.com/gpu=0"}]}),
         &api::ContainerAdjustment {
             cdi_devices: vec![api::CdiDevice { name: "vendor.com/gpu=0".into() }],
             ..Default::default()
         },
     );
     round(
-        json!({"pluginName": "p", "NRIVersion": "0.12.5"}),
+        &json!({"pluginName": "p", "NRIVersion": "0.12.5"}),
         &api::RegisterPluginRequest {
             plugin_name: "p".into(),
             nri_version: "0.12.5".into(),
@@ -28,7 +28,7 @@ fn correction_15() {
         },
     );
     round(
-        json!({"netDevices": {"-eth0": {}}, "oomScoreAdj": {}}),
+        &json!({"netDevices": {"-eth0": {}}, "oomScoreAdj": {}}),
         &api::LinuxContainerAdjustment {
             net_devices: [("-eth0".to_owned(), api::LinuxNetDevice::default())].into(),
             oom_score_adj: Some(0.into()),
@@ -40,7 +40,7 @@ fn correction_15() {
 #[test]
 fn numbers_of_64_bits_are_strings() {
     round(
-        json!({"limit": {"value": "-9223372036854775808"}, "swappiness": {"value": "18446744073709551615"}}),
+        &json!({"limit": {"value": "-9223372036854775808"}, "swappiness": {"value": "18446744073709551615"}}),
         &api::LinuxMemory {
             limit: Some(i64::MIN.into()),
             swappiness: Some(u64::MAX.into()),
