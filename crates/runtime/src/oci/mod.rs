@@ -1,11 +1,13 @@
 //! Merged adjustments and OCI runtime specs (`spec/oci-apply.md`): [`apply`] writes the one into the other,
-//! [`describe`] shows plugins a container by its spec, [`update`] turns an update into OCI resources.
+//! [`describe`] shows plugins a container by its spec, [`update`] turns an update into OCI resources, [`carried`] says
+//! what the OCI runtime will ignore.
 //!
 //! A spec is JSON and stays JSON: it is patched in place, so that members, enum values and orders which nobody here
 //! knows survive, and integers stay exact. Nothing in here reads a file or a clock; what has to be looked up is asked of [`Resolvers`].
 //!
 //! Where the reference has a defect (`spec/quirks.md` E), the text at the place says what is done instead.
 
+mod carried;
 mod describe;
 mod device;
 mod error;
@@ -25,6 +27,7 @@ use nri_wire::api::ContainerAdjustment;
 use nri_wire::field;
 use serde_json::Value;
 
+pub use carried::{Carried, OciRuntime, carried};
 pub use describe::describe;
 pub use error::ApplyError;
 pub use mount::Propagation;

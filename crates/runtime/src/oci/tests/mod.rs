@@ -1,12 +1,15 @@
 //! Adjustments as data: a spec, an adjustment, the spec that must come out.
 
 mod cases;
+mod conformance;
 mod described;
 mod properties;
 mod refused;
 
+use std::collections::BTreeMap;
+
 use nri_wire::api::{
-    ContainerAdjustment, Hook, Hooks, KeyValue, LinuxContainerAdjustment, LinuxResources, Mount,
+    ContainerAdjustment, Hook, Hooks, KeyValue, LinuxContainerAdjustment, LinuxResources, Mount, PosixRlimit,
 };
 use serde_json::Value;
 
@@ -65,4 +68,20 @@ fn check_with(name: &str, spec: &Value, adjust: &ContainerAdjustment, with: &Res
 
 fn check(name: &str, spec: &Value, adjust: &ContainerAdjustment, expect: &Value) {
     check_with(name, spec, adjust, &Resolvers::default(), expect);
+}
+
+fn texts(list: &[(&str, &str)]) -> BTreeMap<String, String> {
+    list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+fn rlimit(kind: &str, hard: u64, soft: u64) -> PosixRlimit {
+    PosixRlimit { r#type: kind.to_owned(), hard, soft }
+}
+
+type Case = (&'static str, Value, ContainerAdjustment, Value);
+
+fn check_all(cases: Vec<Case>) {
+    for (name, spec, adjust, expect) in cases {
+        check(name, &spec, &adjust, &expect);
+    }
 }
