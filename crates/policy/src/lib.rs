@@ -1,1 +1,13 @@
-//! (skeleton)
+//! What plugins may change: an answer as a list of changes, and the judgement that every answer passes before it counts.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`change`] | an answer, flattened into changes against what the client asked for |
+//! | [`judge`] | the judge, its verdict, and the proof [`judge::Permitted`] without which nothing is merged |
+//!
+//! Pure: no I/O, no clock.
+
+#![forbid(unsafe_code)]
+
+pub mod change;
+pub mod judge;
