@@ -1,0 +1,156 @@
+//! How one entry is written into the merged adjustment (`spec/adaptation.md` 10.2 to 10.9).
+//!
+//! A removal drops what an earlier plugin had set (D2) and leaves a mark, so that it reaches the container (D1). Marks of a
+//! key always stand before its value.
+
+use nri_wire::api::{
+    CdiDevice, ContainerAdjustment, Hook, Hooks, KeyValue, LinuxContainerAdjustment, LinuxDevice,
+    LinuxNamespace, LinuxRdt, Mount, OptionalBool, OptionalInt, OptionalRepeatedString, OptionalString,
+};
+use nri_wire::field::{self, Entry, Field, Value};
+
+/// Writes a value. `client_rdt`: the client's container has RDT settings.
+pub(super) fn set(reply: &mut ContainerAdjustment, entry: &Entry<'_>, value: &Value<'_>, client_rdt: bool) {
+    let key = || entry.key.to_owned();
+    match (entry.field, value) {
+        (Field::Annotations, &Value::Text(text)) => {
+            reply.annotations.insert(key(), text.to_owned());
+        }
+        (_, &Value::Mount(mount)) => reply.mounts.push(mount.clone()),
+        (Field::Env, &Value::Text(text)) => reply.env.push(KeyValue { key: key(), value: text.to_owned() }),
+        (_, &Value::Args(list)) => field::args(list).1.clone_into(&mut reply.args),
+        (_, &Value::Hook(kind, hook)) => add_hook(reply.hooks.get_or_insert_default(), kind, hook),
+        (_, &Value::Rlimit(limit)) => reply.rlimits.push(limit.clone()),
+        (_, Value::Cdi) => reply.cdi_devices.push(CdiDevice { name: key() }),
+        (_, value) => set_linux(reply.linux.get_or_insert_default(), entry, value, client_rdt),
+    }
+}
+
+fn set_linux(linux: &mut LinuxContainerAdjustment, entry: &Entry<'_>, value: &Value<'_>, client_rdt: bool) {
+    let key = || entry.key.to_owned();
+    match (entry.field, value) {
+        (_, &Value::Device(device)) => linux.devices.push(device.clone()),
+        (Field::CgroupsPath, &Value::Text(path)) => path.clone_into(&mut linux.cgroups_path),
+        (Field::OomScoreAdj, &Value::Int(value)) => linux.oom_score_adj = Some(OptionalInt { value }),
+        (_, &Value::IoPriority(priority)) => linux.io_priority = Some(*priority),
+        (_, &Value::Seccomp(policy)) => linux.seccomp_policy = Some(policy.clone()),
+        (Field::Namespaces, &Value::Text(path)) => {
+            linux.namespaces.push(LinuxNamespace { r#type: key(), path: path.to_owned() });
+        }
+        (Field::Sysctl, &Value::Text(text)) => {
+            linux.sysctl.insert(key(), text.to_owned());
+        }
+        (_, &Value::NetDevice(device)) => {
+            linux.net_devices.insert(key(), device.clone());
+        }
+        (_, &Value::Scheduler(scheduler)) => linux.scheduler = Some(scheduler.clone()),
+        (_, &Value::MemoryPolicy(policy)) => linux.memory_policy = Some(policy.clone()),
+        (Field::RdtClosId | Field::RdtSchemata | Field::RdtMonitoring, value) => {
+            let rdt = linux.rdt.get_or_insert_default();
+            set_rdt(rdt, entry.field, value);
+            // A removal together with values must still reach settings of the client's (E12).
+            rdt.remove &= client_rdt;
+        }
+        _ => {
+            field::set_resource(linux.resources.get_or_insert_default(), entry);
+        }
+    }
+}
+
+/// Writes a removal. `sets`: the same answer also sets the key.
+pub(super) fn remove(reply: &mut ContainerAdjustment, field: Field, key: &str, sets: bool) {
+    let mark = format!("-{key}");
+    match field {
+        Field::Annotations => {
+            reply.annotations.remove(key);
+            reply.annotations.insert(mark, String::new());
+        }
+        Field::Mounts => {
+            reply.mounts.retain(|m| m.destination != key);
+            add_mark(
+                &mut reply.mounts,
+                sets,
+                |m| m.destination == mark,
+                || Mount { destination: mark.clone(), ..Mount::default() },
+            );
+        }
+        Field::Env => {
+            reply.env.retain(|kv| kv.key != key);
+            add_mark(
+                &mut reply.env,
+                sets,
+                |kv| kv.key == mark,
+                || KeyValue { key: mark.clone(), value: String::new() },
+            );
+        }
+        _ => remove_linux(reply.linux.get_or_insert_default(), field, key, sets, &mark),
+    }
+}
+
+fn remove_linux(linux: &mut LinuxContainerAdjustment, field: Field, key: &str, sets: bool, mark: &str) {
+    match field {
+        Field::Devices => {
+            linux.devices.retain(|d| d.path != key);
+            add_mark(
+                &mut linux.devices,
+                sets,
+                |d| d.path == mark,
+                || LinuxDevice { path: mark.to_owned(), ..LinuxDevice::default() },
+            );
+        }
+        Field::Namespaces => {
+            linux.namespaces.retain(|n| n.r#type != key);
+            add_mark(
+                &mut linux.namespaces,
+                sets,
+                |n| n.r#type == mark,
+                || LinuxNamespace { r#type: mark.to_owned(), path: String::new() },
+            );
+        }
+        Field::Sysctl => {
+            linux.sysctl.remove(key);
+            linux.sysctl.insert(mark.to_owned(), String::new());
+        }
+        Field::NetDevices => {
+            linux.net_devices.remove(key);
+            linux.net_devices.entry(mark.to_owned()).or_default();
+        }
+        Field::RdtRemove => linux.rdt = Some(LinuxRdt { remove: true, ..LinuxRdt::default() }),
+        _ => {}
+    }
+}
+
+/// In lists a value replaces what was there, so that a mark beside it says nothing and is left out; in maps the reference
+/// shows both (CONF-163, CONF-165).
+fn add_mark<T>(list: &mut Vec<T>, sets: bool, is_mark: impl Fn(&T) -> bool, mark: impl FnOnce() -> T) {
+    if !sets && !list.iter().any(is_mark) {
+        list.push(mark());
+    }
+}
+
+/// Writes one of the three settings of RDT.
+pub(super) fn set_rdt(rdt: &mut LinuxRdt, field: Field, value: &Value<'_>) {
+    match (field, value) {
+        (Field::RdtClosId, &Value::Text(text)) => {
+            rdt.clos_id = Some(OptionalString { value: text.to_owned() });
+        }
+        (Field::RdtSchemata, &Value::Lines(lines)) => {
+            rdt.schemata = Some(OptionalRepeatedString { value: lines.to_vec() });
+        }
+        (Field::RdtMonitoring, &Value::Bool(value)) => rdt.enable_monitoring = Some(OptionalBool { value }),
+        _ => {}
+    }
+}
+
+/// Appends a hook to the list of its kind.
+pub(super) fn add_hook(hooks: &mut Hooks, kind: &str, hook: &Hook) {
+    let list = match kind {
+        "prestart" => &mut hooks.prestart,
+        "createRuntime" => &mut hooks.create_runtime,
+        "createContainer" => &mut hooks.create_container,
+        "startContainer" => &mut hooks.start_container,
+        "poststart" => &mut hooks.poststart,
+        _ => &mut hooks.poststop,
+    };
+    list.push(hook.clone());
+}
