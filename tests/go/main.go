@@ -15,6 +15,7 @@ var commands = map[string]func(args []string) error{
 	"host":   host,
 	"oracle": oracle,
 	"golden": golden,
+	"bench":  bench,
 }
 
 func main() {

@@ -94,7 +94,7 @@ func (s *session) record() (*transcript, error) {
 
 // adapt lets the reference's adaptation be the host.
 func (s *session) adapt(socket string, start func(), tell func(string)) error {
-	registered := make(registrations, 8)
+	registered := make(registrations, 64)
 	synchronize := func(ctx context.Context, with adaptation.SyncCB) error {
 		_, err := with(ctx, s.pods, s.containers)
 		return err
@@ -115,7 +115,7 @@ func (s *session) adapt(socket string, start func(), tell func(string)) error {
 	}
 	defer a.Stop()
 	start()
-	if err := registered.wait(); err != nil {
+	if err := registered.wait(1); err != nil {
 		return err
 	}
 	if s.host != nil {
@@ -139,28 +139,32 @@ func (s *session) serve(socket string, start func()) error {
 	return s.by(conn)
 }
 
-// registrations hears from the adaptation that a plugin is registered.
-type registrations chan struct{}
+// registrations hears from the adaptation how many plugins are registered.
+type registrations chan int
 
 func (registrations) RecordPluginInvocation(string, string, error)                               {}
 func (registrations) RecordPluginLatency(string, string, time.Duration)                          {}
 func (registrations) RecordPluginAdjustments(string, string, *api.ContainerAdjustment, int, int) {}
 
 func (r registrations) UpdatePluginCount(count int) {
-	if count > 0 {
-		select {
-		case r <- struct{}{}:
-		default:
-		}
+	select {
+	case r <- count:
+	default: // nobody waits any more
 	}
 }
 
-func (r registrations) wait() error {
-	select {
-	case <-r:
-		return nil
-	case <-time.After(10 * time.Second):
-		return errors.New("the plugin did not register")
+// wait returns once there are that many plugins.
+func (r registrations) wait(plugins int) error {
+	late := time.After(30 * time.Second)
+	for {
+		select {
+		case count := <-r:
+			if count >= plugins {
+				return nil
+			}
+		case <-late:
+			return errors.New("plugins did not register")
+		}
 	}
 }
 
