@@ -5,10 +5,12 @@
 //! | `test` | all that CI runs, step by step, and the closing line |
 //! | `tidy` | rules that no lint knows: layers, sizes, words |
 //! | `setup` | what a fresh machine lacks: packages, engines, tools |
+//! | `bench` | the figures of SPECIFICATION.md |
 //! | `process` | running commands with a deadline for patience |
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that reports to people")]
 
+mod bench;
 mod process;
 mod setup;
 mod test;
@@ -26,6 +28,7 @@ cargo xtask TASK
   test      everything that CI runs; installs what a fresh machine lacks
   gen       write the generated files of crates/wire (--check: only compare)
   tidy      check the rules that no lint knows
+  bench     bench wire: measure against the Go reference and a floor
 ";
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(rest),
         Some("gen") => generate(rest),
         Some("tidy") => tidy::run(),
+        Some("bench") => bench::run(rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())
@@ -59,4 +63,9 @@ fn generate(args: &[String]) -> Result<(), Failure> {
 /// The root of the repository.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+}
+
+/// Where cargo puts what it builds.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }

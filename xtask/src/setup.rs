@@ -96,7 +96,7 @@ pub(crate) fn cargo_deny() -> Result<PathBuf, Failure> {
 }
 
 /// Where downloads and builds of others' programs stay between runs: the same folder that the test kit uses.
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     var("NRI_CACHE")
         .or_else(|| var("XDG_CACHE_HOME").map(|dir| dir.join("nri-rs")))

@@ -1,0 +1,40 @@
+//! `cargo xtask bench wire`: builds both sides as they are published, and prints the wire figures of SPECIFICATION.md.
+
+use crate::{Failure, process, setup};
+
+pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
+    match args.first().map(String::as_str) {
+        Some("wire") => wire(args.get(1..).unwrap_or_default()),
+        _ => Err("usage: cargo xtask bench wire [json]".to_owned()),
+    }
+}
+
+fn wire(args: &[String]) -> Result<(), Failure> {
+    if !process::exists("go") {
+        return Err("the figures are ratios to the Go reference; install Go 1.26".to_owned());
+    }
+    eprintln!("building both sides");
+    process::run(&mut process::cargo(&["build", "--release", "-q", "-p", "nri-tests", "--bin", "bench"]))?;
+    process::run(&mut process::cargo(&[
+        "build",
+        "--release",
+        "-q",
+        "-p",
+        "nri-plugin",
+        "--example",
+        "idle",
+    ]))?;
+    let (go, go_idle) = (go_program(".", "go-bench")?, go_program("./idle", "go-idle")?);
+    let release = crate::target().join("release");
+    let mut bench = std::process::Command::new(release.join("bench"));
+    bench.arg("compare").args([go, go_idle, release.join("examples/idle")]).args(args);
+    process::run(&mut bench)
+}
+
+/// A program of `tests/go`, stripped.
+fn go_program(package: &str, name: &str) -> Result<std::path::PathBuf, Failure> {
+    let program = setup::cache().join("peers").join(name);
+    let mut command = process::program("go", &["build", "-trimpath", "-ldflags", "-s -w", "-o"]);
+    process::run(command.arg(&program).arg(package).current_dir(crate::root().join("tests/go")))?;
+    Ok(program)
+}
