@@ -10,9 +10,11 @@
     reason = "in a test kit a panic is how a failure is reported"
 )]
 
+pub mod cri;
 pub mod engine;
 pub mod go;
 pub mod image;
+pub mod ours;
 
 use std::path::PathBuf;
 

@@ -1,12 +1,23 @@
 //! Against a real containerd (`cargo xtask test` builds it).
 
+use nri_tests::cri::Cri;
 use nri_tests::engine::Containerd;
 use nri_tests::skipped;
+use serde_json::json;
 
 #[test]
-fn the_engine_comes_up_with_nri_and_goes_away() {
-    match Containerd::start() {
-        Err(what) => skipped(&what),
-        Ok(engine) => assert!(engine.nri_socket().exists(), "{}", engine.log()),
-    }
+fn a_container_runs_and_everything_goes_away() {
+    let engine = match Containerd::start() {
+        Ok(engine) => engine,
+        Err(what) => return skipped(&what),
+    };
+    let mut cri = match Cri::connect(&engine.cri_socket()) {
+        Ok(cri) => cri,
+        Err(what) => return skipped(&what),
+    };
+    let pod = cri.run_pod("plain", &json!({})).unwrap_or_else(|error| panic!("{error}\n{}", engine.log()));
+    let container = cri.run_container(&pod, "main", &["sleep", "1000"]).unwrap();
+    let (output, code) = cri.exec(&container, &["mkdir", "/tmp/made"]).unwrap();
+    assert_eq!((output.as_str(), code), ("", 0));
+    cri.remove_pod(&pod).unwrap();
 }

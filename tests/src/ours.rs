@@ -1,0 +1,47 @@
+//! Our own programs, built once per test process: `nri`, and the examples of `nri-plugin`.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::LazyLock;
+
+/// The `nri` binary.
+///
+/// # Panics
+/// Where it does not build.
+#[must_use]
+pub fn nri() -> PathBuf {
+    static BUILT: LazyLock<()> = LazyLock::new(|| cargo(&["build", "--quiet", "--package", "nri"]));
+    LazyLock::force(&BUILT);
+    profile().join("nri")
+}
+
+/// An example plugin of the SDK.
+///
+/// # Panics
+/// Where the examples do not build.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    static BUILT: LazyLock<()> =
+        LazyLock::new(|| cargo(&["build", "--quiet", "--package", "nri-plugin", "--examples"]));
+    LazyLock::force(&BUILT);
+    profile().join("examples").join(name)
+}
+
+/// The folder of the profile that the test itself was built with: it runs from `PROFILE/deps`.
+fn profile() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_else(|error| panic!("no path of the test itself: {error}"));
+    own.ancestors().nth(2).map_or_else(PathBuf::new, PathBuf::from)
+}
+
+fn cargo(args: &[&str]) {
+    let target = profile().parent().map_or_else(PathBuf::new, PathBuf::from);
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(args)
+        .env("CARGO_TARGET_DIR", target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status();
+    match status {
+        Ok(status) if status.success() => {}
+        other => panic!("cargo {} failed: {other:?}", args.join(" ")),
+    }
+}
