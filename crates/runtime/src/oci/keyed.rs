@@ -16,13 +16,15 @@ pub(super) struct Wishes<'a, T> {
 }
 
 impl<'a, T> Wishes<'a, T> {
-    /// From keys with a value, or with none for a removal. Of two values the later one counts.
+    /// From keys with a value, or with none for a removal. Of two values the later one counts, in the place of the first.
     pub(super) fn new(wishes: impl Iterator<Item = (&'a str, Option<T>)>) -> Self {
         let mut by_key = BTreeMap::new();
         for (at, (key, value)) in wishes.enumerate() {
             match value {
                 Some(value) => {
-                    by_key.insert(key, Some((at, value)));
+                    let wish = by_key.entry(key).or_insert(None);
+                    let place = wish.as_ref().map_or(at, |(first, _)| *first);
+                    *wish = Some((place, value));
                 }
                 None => {
                     by_key.entry(key).or_insert(None);

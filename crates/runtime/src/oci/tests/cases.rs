@@ -98,10 +98,10 @@ fn environment() {
             spec(json!(["A=1", "plain=z", "B=x", "A=3", "=x", "C=4", "E=y"])),
         ),
         (
-            "the later value counts, no name is ignored",
+            "the later value counts, in the place of the first; no name is ignored",
             json!({}),
             adjust(|a| a.env = env(&[("A", "1"), ("B", "2"), ("A", "3"), ("", "4")])),
-            spec(json!(["B=2", "A=3"])),
+            spec(json!(["A=3", "B=2"])),
         ),
     ]);
 }
