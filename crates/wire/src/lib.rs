@@ -7,6 +7,11 @@
 //! | [`event`] | event numbers and subscription masks |
 //! | [`field`] | *the* list of adjustable fields, and the walk over an adjustment that it drives |
 //! | [`name`] | plugin names and indices |
+//! | [`scan`] | the scanner that looks at a message before it is decoded: caps, unknown fields |
+//! | [`mux`], [`ttrpc`] | frames and messages |
+//! | [`connection`] | a whole connection as a state machine |
+//! | `io` | its drivers for tokio and for threads (features `tokio`, `blocking`) |
+//! | [`version`] | versions of NRI, and which of them an engine has |
 //! | [`limits`] | every limit of this crate, with unit and source |
 //!
 //! Nothing here opens a socket, reads a clock or spawns a task, except the drivers in `io`.
@@ -14,9 +19,15 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod connection;
 pub mod event;
 pub mod field;
+#[cfg(any(feature = "tokio", feature = "blocking"))]
+pub mod io;
 pub mod limits;
+pub mod mux;
 pub mod name;
+pub mod scan;
 pub mod service;
+pub mod ttrpc;
 pub mod version;

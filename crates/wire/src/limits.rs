@@ -19,10 +19,21 @@ pub const MESSAGE_MAX_UNREGISTERED: usize = 64 << 10;
 pub const PROTOCOL_ERRORS_MAX: u32 = 64;
 /// Most requests of a peer that may wait for an answer on one connection; more are answered ResourceExhausted.
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 64;
+/// Most payload bytes of a peer's requests that may wait for an answer on one connection, besides the first; more are answered ResourceExhausted.
+pub const REQUEST_BYTES_IN_FLIGHT_MAX: usize = 4 * MESSAGE_MAX;
+/// Most refusals (answers that the protocol gives by itself) that may wait to be sent; a peer that causes more and does not read is closed.
+pub const REFUSALS_UNSENT_MAX: usize = 1024;
+/// Most bytes that may wait to be sent on one connection before a call waits for room.
+pub const OUTPUT_MAX: usize = 16 << 20;
 /// Most calls of ours that may wait for an answer on one connection.
 pub const CALLS_IN_FLIGHT_MAX: usize = 1024;
 /// Longest a started frame or message may stay unfinished before the connection is closed.
 pub const PARTIAL_FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest the blocking driver writes an answer before it gives the peer up.
+pub const ANSWER_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes that are read from the socket at once.
+pub const READ_SIZE: usize = 64 << 10;
 
 /// Most elements (repeated or map entries, and nested messages) of one message, counted over all levels.
 /// A container of 4 MiB of honest content has a few ten thousand; empty elements cost two bytes on the wire and hundreds in memory.

@@ -104,7 +104,7 @@ fn scan_table(file: &FileDescriptorProto) -> Result<String, Error> {
     );
     for (name, message) in &rows {
         let short = name.strip_prefix(&format!(".{}.", file.package())).unwrap_or(name);
-        writeln!(text, "Message {{ name: \"{short}\", map_entry: {}, fields: &[", is_map_entry(message))?;
+        writeln!(text, "Message {{ name: \"{short}\", fields: &[")?;
         let mut fields: Vec<&FieldDescriptorProto> = message.field.iter().collect();
         fields.sort_by_key(|field| field.number());
         for field in fields {
@@ -129,10 +129,6 @@ fn scan_table(file: &FileDescriptorProto) -> Result<String, Error> {
     }
     text.push_str("];\n");
     Ok(text)
-}
-
-fn is_map_entry(message: &DescriptorProto) -> bool {
-    message.options.as_ref().is_some_and(|options| options.map_entry())
 }
 
 fn rustfmt(source: String) -> Result<Vec<u8>, Error> {

@@ -4,7 +4,6 @@ use super::{Field, Kind, Message};
 pub(super) static MESSAGES: &[Message] = &[
     Message {
         name: "RegisterPluginRequest",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "plugin_name", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "plugin_idx", kind: Kind::Text, repeated: false },
@@ -13,7 +12,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "UpdateContainersRequest",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "update", kind: Kind::Message(79), repeated: true },
             Field { number: 2, name: "evict", kind: Kind::Message(81), repeated: true },
@@ -21,12 +19,10 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "UpdateContainersResponse",
-        map_entry: false,
         fields: &[Field { number: 1, name: "failed", kind: Kind::Message(79), repeated: true }],
     },
     Message {
         name: "LogRequest",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "msg", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "level", kind: Kind::Varint, repeated: false },
@@ -34,7 +30,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "ConfigureRequest",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "config", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "runtime_name", kind: Kind::Text, repeated: false },
@@ -46,7 +41,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "ConfigureResponse",
-        map_entry: false,
         fields: &[
             Field { number: 2, name: "events", kind: Kind::Varint, repeated: false },
             Field { number: 3, name: "failure_policy", kind: Kind::Message(6), repeated: false },
@@ -54,7 +48,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "FailurePolicy",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "fail_request", kind: Kind::Varint, repeated: false },
             Field { number: 2, name: "keep_connected", kind: Kind::Varint, repeated: false },
@@ -62,7 +55,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "SynchronizeRequest",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "pods", kind: Kind::Message(42), repeated: true },
             Field { number: 2, name: "containers", kind: Kind::Message(46), repeated: true },
@@ -71,7 +63,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "SynchronizeResponse",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "update", kind: Kind::Message(79), repeated: true },
             Field { number: 2, name: "more", kind: Kind::Varint, repeated: false },
@@ -79,41 +70,35 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "RunPodSandboxRequest",
-        map_entry: false,
         fields: &[Field { number: 1, name: "pod", kind: Kind::Message(42), repeated: false }],
     },
-    Message { name: "RunPodSandboxResponse", map_entry: false, fields: &[] },
+    Message { name: "RunPodSandboxResponse", fields: &[] },
     Message {
         name: "UpdatePodSandboxRequest",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "pod", kind: Kind::Message(42), repeated: false },
             Field { number: 2, name: "overhead_linux_resources", kind: Kind::Message(60), repeated: false },
             Field { number: 3, name: "linux_resources", kind: Kind::Message(60), repeated: false },
         ],
     },
-    Message { name: "UpdatePodSandboxResponse", map_entry: false, fields: &[] },
+    Message { name: "UpdatePodSandboxResponse", fields: &[] },
     Message {
         name: "PostUpdatePodSandboxRequest",
-        map_entry: false,
         fields: &[Field { number: 1, name: "pod", kind: Kind::Message(42), repeated: false }],
     },
-    Message { name: "PostUpdatePodSandboxResponse", map_entry: false, fields: &[] },
+    Message { name: "PostUpdatePodSandboxResponse", fields: &[] },
     Message {
         name: "StopPodSandboxRequest",
-        map_entry: false,
         fields: &[Field { number: 1, name: "pod", kind: Kind::Message(42), repeated: false }],
     },
-    Message { name: "StopPodSandboxResponse", map_entry: false, fields: &[] },
+    Message { name: "StopPodSandboxResponse", fields: &[] },
     Message {
         name: "RemovePodSandboxRequest",
-        map_entry: false,
         fields: &[Field { number: 1, name: "pod", kind: Kind::Message(42), repeated: false }],
     },
-    Message { name: "RemovePodSandboxResponse", map_entry: false, fields: &[] },
+    Message { name: "RemovePodSandboxResponse", fields: &[] },
     Message {
         name: "CreateContainerRequest",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "pod", kind: Kind::Message(42), repeated: false },
             Field { number: 2, name: "container", kind: Kind::Message(46), repeated: false },
@@ -121,7 +106,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "CreateContainerResponse",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "adjust", kind: Kind::Message(71), repeated: false },
             Field { number: 2, name: "update", kind: Kind::Message(79), repeated: true },
@@ -130,34 +114,30 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "PostCreateContainerRequest",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "pod", kind: Kind::Message(42), repeated: false },
             Field { number: 2, name: "container", kind: Kind::Message(46), repeated: false },
         ],
     },
-    Message { name: "PostCreateContainerResponse", map_entry: false, fields: &[] },
+    Message { name: "PostCreateContainerResponse", fields: &[] },
     Message {
         name: "StartContainerRequest",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "pod", kind: Kind::Message(42), repeated: false },
             Field { number: 2, name: "container", kind: Kind::Message(46), repeated: false },
         ],
     },
-    Message { name: "StartContainerResponse", map_entry: false, fields: &[] },
+    Message { name: "StartContainerResponse", fields: &[] },
     Message {
         name: "PostStartContainerRequest",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "pod", kind: Kind::Message(42), repeated: false },
             Field { number: 2, name: "container", kind: Kind::Message(46), repeated: false },
         ],
     },
-    Message { name: "PostStartContainerResponse", map_entry: false, fields: &[] },
+    Message { name: "PostStartContainerResponse", fields: &[] },
     Message {
         name: "UpdateContainerRequest",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "pod", kind: Kind::Message(42), repeated: false },
             Field { number: 2, name: "container", kind: Kind::Message(46), repeated: false },
@@ -166,7 +146,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "UpdateContainerResponse",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "update", kind: Kind::Message(79), repeated: true },
             Field { number: 2, name: "evict", kind: Kind::Message(81), repeated: true },
@@ -174,16 +153,14 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "PostUpdateContainerRequest",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "pod", kind: Kind::Message(42), repeated: false },
             Field { number: 2, name: "container", kind: Kind::Message(46), repeated: false },
         ],
     },
-    Message { name: "PostUpdateContainerResponse", map_entry: false, fields: &[] },
+    Message { name: "PostUpdateContainerResponse", fields: &[] },
     Message {
         name: "StopContainerRequest",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "pod", kind: Kind::Message(42), repeated: false },
             Field { number: 2, name: "container", kind: Kind::Message(46), repeated: false },
@@ -191,21 +168,18 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "StopContainerResponse",
-        map_entry: false,
         fields: &[Field { number: 1, name: "update", kind: Kind::Message(79), repeated: true }],
     },
     Message {
         name: "RemoveContainerRequest",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "pod", kind: Kind::Message(42), repeated: false },
             Field { number: 2, name: "container", kind: Kind::Message(46), repeated: false },
         ],
     },
-    Message { name: "RemoveContainerResponse", map_entry: false, fields: &[] },
+    Message { name: "RemoveContainerResponse", fields: &[] },
     Message {
         name: "StateChangeEvent",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "event", kind: Kind::Varint, repeated: false },
             Field { number: 2, name: "pod", kind: Kind::Message(42), repeated: false },
@@ -214,7 +188,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "ValidateContainerAdjustmentRequest",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "pod", kind: Kind::Message(42), repeated: false },
             Field { number: 2, name: "container", kind: Kind::Message(46), repeated: false },
@@ -226,7 +199,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "PluginInstance",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "name", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "index", kind: Kind::Text, repeated: false },
@@ -234,16 +206,14 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "ValidateContainerAdjustmentResponse",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "reject", kind: Kind::Varint, repeated: false },
             Field { number: 2, name: "reason", kind: Kind::Text, repeated: false },
         ],
     },
-    Message { name: "Empty", map_entry: false, fields: &[] },
+    Message { name: "Empty", fields: &[] },
     Message {
         name: "PodSandbox.LabelsEntry",
-        map_entry: true,
         fields: &[
             Field { number: 1, name: "key", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "value", kind: Kind::Text, repeated: false },
@@ -251,7 +221,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "PodSandbox.AnnotationsEntry",
-        map_entry: true,
         fields: &[
             Field { number: 1, name: "key", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "value", kind: Kind::Text, repeated: false },
@@ -259,7 +228,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "PodSandbox",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "id", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "name", kind: Kind::Text, repeated: false },
@@ -275,7 +243,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxPodSandbox",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "pod_overhead", kind: Kind::Message(60), repeated: false },
             Field { number: 2, name: "pod_resources", kind: Kind::Message(60), repeated: false },
@@ -287,7 +254,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "Container.LabelsEntry",
-        map_entry: true,
         fields: &[
             Field { number: 1, name: "key", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "value", kind: Kind::Text, repeated: false },
@@ -295,7 +261,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "Container.AnnotationsEntry",
-        map_entry: true,
         fields: &[
             Field { number: 1, name: "key", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "value", kind: Kind::Text, repeated: false },
@@ -303,7 +268,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "Container",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "id", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "pod_sandbox_id", kind: Kind::Text, repeated: false },
@@ -331,7 +295,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "Image",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "name", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "digest", kind: Kind::Text, repeated: false },
@@ -340,7 +303,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "Mount",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "destination", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "type", kind: Kind::Text, repeated: false },
@@ -350,7 +312,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "Hooks",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "prestart", kind: Kind::Message(50), repeated: true },
             Field { number: 2, name: "create_runtime", kind: Kind::Message(50), repeated: true },
@@ -362,7 +323,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "Hook",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "path", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "args", kind: Kind::Text, repeated: true },
@@ -372,7 +332,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxContainer.SysctlEntry",
-        map_entry: true,
         fields: &[
             Field { number: 1, name: "key", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "value", kind: Kind::Text, repeated: false },
@@ -380,7 +339,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxContainer.NetDevicesEntry",
-        map_entry: true,
         fields: &[
             Field { number: 1, name: "key", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "value", kind: Kind::Message(68), repeated: false },
@@ -388,7 +346,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxContainer",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "namespaces", kind: Kind::Message(54), repeated: true },
             Field { number: 2, name: "devices", kind: Kind::Message(55), repeated: true },
@@ -406,7 +363,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxNamespace",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "type", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "path", kind: Kind::Text, repeated: false },
@@ -414,7 +370,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxDevice",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "path", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "type", kind: Kind::Text, repeated: false },
@@ -427,7 +382,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxDeviceCgroup",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "allow", kind: Kind::Varint, repeated: false },
             Field { number: 2, name: "type", kind: Kind::Text, repeated: false },
@@ -438,12 +392,10 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "CDIDevice",
-        map_entry: false,
         fields: &[Field { number: 1, name: "name", kind: Kind::Text, repeated: false }],
     },
     Message {
         name: "User",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "uid", kind: Kind::Varint, repeated: false },
             Field { number: 2, name: "gid", kind: Kind::Varint, repeated: false },
@@ -452,7 +404,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxResources.UnifiedEntry",
-        map_entry: true,
         fields: &[
             Field { number: 1, name: "key", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "value", kind: Kind::Text, repeated: false },
@@ -460,7 +411,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxResources",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "memory", kind: Kind::Message(61), repeated: false },
             Field { number: 2, name: "cpu", kind: Kind::Message(62), repeated: false },
@@ -474,7 +424,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxMemory",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "limit", kind: Kind::Message(89), repeated: false },
             Field { number: 2, name: "reservation", kind: Kind::Message(89), repeated: false },
@@ -488,7 +437,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxCPU",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "shares", kind: Kind::Message(90), repeated: false },
             Field { number: 2, name: "quota", kind: Kind::Message(89), repeated: false },
@@ -501,7 +449,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "HugepageLimit",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "page_size", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "limit", kind: Kind::Varint, repeated: false },
@@ -509,7 +456,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "SecurityProfile",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "profile_type", kind: Kind::Varint, repeated: false },
             Field { number: 2, name: "localhost_ref", kind: Kind::Text, repeated: false },
@@ -517,7 +463,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "POSIXRlimit",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "type", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "hard", kind: Kind::Varint, repeated: false },
@@ -526,12 +471,10 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxPids",
-        map_entry: false,
         fields: &[Field { number: 1, name: "limit", kind: Kind::Varint, repeated: false }],
     },
     Message {
         name: "LinuxIOPriority",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "class", kind: Kind::Varint, repeated: false },
             Field { number: 2, name: "priority", kind: Kind::Varint, repeated: false },
@@ -539,12 +482,10 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxNetDevice",
-        map_entry: false,
         fields: &[Field { number: 1, name: "name", kind: Kind::Text, repeated: false }],
     },
     Message {
         name: "LinuxScheduler",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "policy", kind: Kind::Varint, repeated: false },
             Field { number: 2, name: "nice", kind: Kind::Varint, repeated: false },
@@ -557,7 +498,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "ContainerAdjustment.AnnotationsEntry",
-        map_entry: true,
         fields: &[
             Field { number: 1, name: "key", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "value", kind: Kind::Text, repeated: false },
@@ -565,7 +505,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "ContainerAdjustment",
-        map_entry: false,
         fields: &[
             Field { number: 2, name: "annotations", kind: Kind::Message(70), repeated: true },
             Field { number: 3, name: "mounts", kind: Kind::Message(48), repeated: true },
@@ -579,7 +518,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxContainerAdjustment.SysctlEntry",
-        map_entry: true,
         fields: &[
             Field { number: 1, name: "key", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "value", kind: Kind::Text, repeated: false },
@@ -587,7 +525,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxContainerAdjustment.NetDevicesEntry",
-        map_entry: true,
         fields: &[
             Field { number: 1, name: "key", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "value", kind: Kind::Message(68), repeated: false },
@@ -595,7 +532,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxContainerAdjustment",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "devices", kind: Kind::Message(55), repeated: true },
             Field { number: 2, name: "resources", kind: Kind::Message(60), repeated: false },
@@ -613,7 +549,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxSeccomp",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "default_action", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "default_errno", kind: Kind::Message(88), repeated: false },
@@ -626,7 +561,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxSyscall",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "names", kind: Kind::Text, repeated: true },
             Field { number: 2, name: "action", kind: Kind::Text, repeated: false },
@@ -636,7 +570,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxSeccompArg",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "index", kind: Kind::Varint, repeated: false },
             Field { number: 2, name: "value", kind: Kind::Varint, repeated: false },
@@ -646,7 +579,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxMemoryPolicy",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "mode", kind: Kind::Varint, repeated: false },
             Field { number: 2, name: "nodes", kind: Kind::Text, repeated: false },
@@ -655,7 +587,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "ContainerUpdate",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "container_id", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "linux", kind: Kind::Message(80), repeated: false },
@@ -664,12 +595,10 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxContainerUpdate",
-        map_entry: false,
         fields: &[Field { number: 1, name: "resources", kind: Kind::Message(60), repeated: false }],
     },
     Message {
         name: "ContainerEviction",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "container_id", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "reason", kind: Kind::Text, repeated: false },
@@ -677,7 +606,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "LinuxRdt",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "clos_id", kind: Kind::Message(84), repeated: false },
             Field { number: 2, name: "schemata", kind: Kind::Message(85), repeated: false },
@@ -687,7 +615,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "KeyValue",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "key", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "value", kind: Kind::Text, repeated: false },
@@ -695,52 +622,42 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "OptionalString",
-        map_entry: false,
         fields: &[Field { number: 1, name: "value", kind: Kind::Text, repeated: false }],
     },
     Message {
         name: "OptionalRepeatedString",
-        map_entry: false,
         fields: &[Field { number: 1, name: "value", kind: Kind::Text, repeated: true }],
     },
     Message {
         name: "OptionalInt",
-        map_entry: false,
         fields: &[Field { number: 1, name: "value", kind: Kind::Varint, repeated: false }],
     },
     Message {
         name: "OptionalInt32",
-        map_entry: false,
         fields: &[Field { number: 1, name: "value", kind: Kind::Varint, repeated: false }],
     },
     Message {
         name: "OptionalUInt32",
-        map_entry: false,
         fields: &[Field { number: 1, name: "value", kind: Kind::Varint, repeated: false }],
     },
     Message {
         name: "OptionalInt64",
-        map_entry: false,
         fields: &[Field { number: 1, name: "value", kind: Kind::Varint, repeated: false }],
     },
     Message {
         name: "OptionalUInt64",
-        map_entry: false,
         fields: &[Field { number: 1, name: "value", kind: Kind::Varint, repeated: false }],
     },
     Message {
         name: "OptionalBool",
-        map_entry: false,
         fields: &[Field { number: 1, name: "value", kind: Kind::Varint, repeated: false }],
     },
     Message {
         name: "OptionalFileMode",
-        map_entry: false,
         fields: &[Field { number: 1, name: "value", kind: Kind::Varint, repeated: false }],
     },
     Message {
         name: "CompoundFieldOwners.OwnersEntry",
-        map_entry: true,
         fields: &[
             Field { number: 1, name: "key", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "value", kind: Kind::Text, repeated: false },
@@ -748,12 +665,10 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "CompoundFieldOwners",
-        map_entry: false,
         fields: &[Field { number: 1, name: "owners", kind: Kind::Message(93), repeated: true }],
     },
     Message {
         name: "FieldOwners.SimpleEntry",
-        map_entry: true,
         fields: &[
             Field { number: 1, name: "key", kind: Kind::Varint, repeated: false },
             Field { number: 2, name: "value", kind: Kind::Text, repeated: false },
@@ -761,7 +676,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "FieldOwners.CompoundEntry",
-        map_entry: true,
         fields: &[
             Field { number: 1, name: "key", kind: Kind::Varint, repeated: false },
             Field { number: 2, name: "value", kind: Kind::Message(94), repeated: false },
@@ -769,7 +683,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "FieldOwners",
-        map_entry: false,
         fields: &[
             Field { number: 1, name: "simple", kind: Kind::Message(95), repeated: true },
             Field { number: 2, name: "compound", kind: Kind::Message(96), repeated: true },
@@ -777,7 +690,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "OwningPlugins.OwnersEntry",
-        map_entry: true,
         fields: &[
             Field { number: 1, name: "key", kind: Kind::Text, repeated: false },
             Field { number: 2, name: "value", kind: Kind::Message(97), repeated: false },
@@ -785,7 +697,6 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         name: "OwningPlugins",
-        map_entry: false,
         fields: &[Field { number: 1, name: "owners", kind: Kind::Message(98), repeated: true }],
     },
 ];
