@@ -6,6 +6,8 @@
 
 mod index;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
