@@ -58,15 +58,19 @@ fn set_linux(linux: &mut LinuxContainerAdjustment, entry: &Entry<'_>, value: &Va
 }
 
 /// Writes a removal. `sets`: the same answer also sets the key.
+///
+/// A key that itself begins with `-` cannot be set, so that nothing is there to be dropped: what looks like it is the mark
+/// of another key, which stays.
 pub(super) fn remove(reply: &mut ContainerAdjustment, field: Field, key: &str, sets: bool) {
     let mark = format!("-{key}");
+    if field::is_marked(key).is_none() {
+        unset(reply, field, key);
+    }
     match field {
         Field::Annotations => {
-            reply.annotations.remove(key);
             reply.annotations.insert(mark, String::new());
         }
         Field::Mounts => {
-            reply.mounts.retain(|m| m.destination != key);
             add_mark(
                 &mut reply.mounts,
                 sets,
@@ -75,7 +79,6 @@ pub(super) fn remove(reply: &mut ContainerAdjustment, field: Field, key: &str, s
             );
         }
         Field::Env => {
-            reply.env.retain(|kv| kv.key != key);
             add_mark(
                 &mut reply.env,
                 sets,
@@ -83,14 +86,13 @@ pub(super) fn remove(reply: &mut ContainerAdjustment, field: Field, key: &str, s
                 || KeyValue { key: mark.clone(), value: String::new() },
             );
         }
-        _ => remove_linux(reply.linux.get_or_insert_default(), field, key, sets, &mark),
+        _ => mark_linux(reply.linux.get_or_insert_default(), field, sets, &mark),
     }
 }
 
-fn remove_linux(linux: &mut LinuxContainerAdjustment, field: Field, key: &str, sets: bool, mark: &str) {
+fn mark_linux(linux: &mut LinuxContainerAdjustment, field: Field, sets: bool, mark: &str) {
     match field {
         Field::Devices => {
-            linux.devices.retain(|d| d.path != key);
             add_mark(
                 &mut linux.devices,
                 sets,
@@ -99,7 +101,6 @@ fn remove_linux(linux: &mut LinuxContainerAdjustment, field: Field, key: &str, s
             );
         }
         Field::Namespaces => {
-            linux.namespaces.retain(|n| n.r#type != key);
             add_mark(
                 &mut linux.namespaces,
                 sets,
@@ -108,14 +109,33 @@ fn remove_linux(linux: &mut LinuxContainerAdjustment, field: Field, key: &str, s
             );
         }
         Field::Sysctl => {
-            linux.sysctl.remove(key);
             linux.sysctl.insert(mark.to_owned(), String::new());
         }
         Field::NetDevices => {
-            linux.net_devices.remove(key);
             linux.net_devices.entry(mark.to_owned()).or_default();
         }
         Field::RdtRemove => linux.rdt = Some(LinuxRdt { remove: true, ..LinuxRdt::default() }),
+        _ => {}
+    }
+}
+
+/// Drops the value that an earlier plugin has set.
+fn unset(reply: &mut ContainerAdjustment, field: Field, key: &str) {
+    let linux = reply.linux.as_mut();
+    match field {
+        Field::Annotations => {
+            reply.annotations.remove(key);
+        }
+        Field::Mounts => reply.mounts.retain(|m| m.destination != key),
+        Field::Env => reply.env.retain(|kv| kv.key != key),
+        Field::Devices => linux.into_iter().for_each(|l| l.devices.retain(|d| d.path != key)),
+        Field::Namespaces => linux.into_iter().for_each(|l| l.namespaces.retain(|n| n.r#type != key)),
+        Field::Sysctl => {
+            linux.and_then(|l| l.sysctl.remove(key));
+        }
+        Field::NetDevices => {
+            linux.and_then(|l| l.net_devices.remove(key));
+        }
         _ => {}
     }
 }
