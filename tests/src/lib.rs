@@ -14,7 +14,9 @@ pub mod cri;
 pub mod engine;
 pub mod go;
 pub mod image;
+pub mod merge;
 pub mod ours;
+pub mod proto;
 
 use std::path::PathBuf;
 
