@@ -1,0 +1,261 @@
+//! The handle on a plugin's connection: what the runtime can do, updates on the plugin's own account, the way to stop.
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nri_wire::api::{ConfigureRequest, ContainerUpdate, UpdateContainersRequest};
+use nri_wire::io::blocking::{CallError, Peer};
+use nri_wire::limits::{REGISTRATION_TIMEOUT, REQUEST_TIMEOUT};
+use nri_wire::service::UpdateContainers;
+use nri_wire::ttrpc::Status;
+
+use crate::adjustment::check::Invalid;
+use crate::limits::TIMEOUT_MAX;
+use crate::update::Updates;
+
+/// A plugin's connection, for as long as the plugin runs: it outlives reconnects. Cheap to clone, and at home in any
+/// thread.
+///
+/// Handlers find it in their request; other threads get it from [`Builder::session`](crate::Builder::session).
+#[derive(Clone, Debug, Default)]
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    peer: Option<Peer>,
+    runtime: Runtime,
+    stopped: bool,
+}
+
+/// What the runtime said of itself when it configured the plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Runtime {
+    /// Its name, such as `containerd`; empty until it has configured the plugin.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The NRI version that it says it speaks; empty before NRI 0.12.
+    pub nri_version: String,
+    /// How long a registration may take.
+    pub registration_timeout: Duration,
+    /// How long a handler may take.
+    pub request_timeout: Duration,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            version: String::new(),
+            nri_version: String::new(),
+            registration_timeout: REGISTRATION_TIMEOUT,
+            request_timeout: REQUEST_TIMEOUT,
+        }
+    }
+}
+
+impl Runtime {
+    /// Takes over what the runtime says. Time-outs of 0 are from runtimes that do not send them (quirk F4).
+    pub(crate) fn configured(&self, request: &ConfigureRequest) -> Self {
+        let timeout = |milliseconds: i64, old: Duration| {
+            u64::try_from(milliseconds).ok().filter(|&ms| ms > 0).map_or(old, Duration::from_millis)
+        };
+        Self {
+            name: request.runtime_name.clone(),
+            version: request.runtime_version.clone(),
+            nri_version: request.nri_version.clone(),
+            registration_timeout: timeout(request.registration_timeout, self.registration_timeout),
+            request_timeout: timeout(request.request_timeout, self.request_timeout),
+        }
+    }
+}
+
+/// Why an unsolicited update failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum UpdateError {
+    /// The plugin is not connected (any more, or yet).
+    NotConnected,
+    /// A value cannot work; nothing was sent.
+    Invalid(Invalid),
+    /// The runtime refused.
+    Refused(Status),
+    /// The runtime did not answer in time. It may still carry out the updates.
+    Late(Duration),
+    /// The connection broke, or the updates do not fit into a message.
+    Failed(CallError<UpdateContainers>),
+}
+
+impl Session {
+    /// What is known of the runtime.
+    #[must_use]
+    pub fn runtime(&self) -> Runtime {
+        self.state().runtime.clone()
+    }
+
+    /// Whether there is a connection.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.state().peer.is_some()
+    }
+
+    /// Updates and evicts containers on the plugin's own account; returns the updates that failed.
+    ///
+    /// Runtimes up to NRI 0.12.0 answer only after the requests that they have in hand: called from a handler, this
+    /// runs into its time-out there. Call it from a thread of your own to be at home everywhere.
+    ///
+    /// # Errors
+    /// An [`UpdateError`], after the time-out (an hour at most) at the latest.
+    pub fn update_containers(
+        &self,
+        updates: impl Into<Updates>,
+        timeout: Duration,
+    ) -> Result<Vec<ContainerUpdate>, UpdateError> {
+        let (update, evict) = updates.into().into_messages().map_err(UpdateError::Invalid)?;
+        let peer = self.state().peer.clone().ok_or(UpdateError::NotConnected)?;
+        let request = UpdateContainersRequest { update, evict };
+        match peer.call::<UpdateContainers>(&request, deadline(timeout)) {
+            Ok(reply) => Ok(reply.message.failed),
+            Err(CallError::Status(status)) => Err(UpdateError::Refused(status)),
+            Err(CallError::Late(_)) => Err(UpdateError::Late(timeout)),
+            Err(error) => Err(UpdateError::Failed(error)),
+        }
+    }
+
+    /// Ends the run: closes the connection, and there is no other one. Handlers that run are waited for, their
+    /// answers are lost.
+    pub fn stop(&self) {
+        let peer = {
+            let mut state = self.state();
+            state.stopped = true;
+            state.peer.take()
+        };
+        self.shared.changed.notify_all();
+        if let Some(peer) = peer {
+            peer.close("the plugin stops");
+        }
+    }
+
+    /// Whether [`Session::stop`] has been called.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.state().stopped
+    }
+
+    /// Notes the connection. Returns false, and closes it, if the run has been stopped.
+    pub(crate) fn connected(&self, peer: &Peer) -> bool {
+        let mut state = self.state();
+        if !state.stopped {
+            state.peer = Some(peer.clone());
+        }
+        !state.stopped
+    }
+
+    pub(crate) fn disconnected(&self) {
+        self.state().peer = None;
+    }
+
+    /// Takes over what the runtime says in Configure.
+    pub(crate) fn configured(&self, request: &ConfigureRequest) -> Runtime {
+        let mut state = self.state();
+        state.runtime = state.runtime.configured(request);
+        state.runtime.clone()
+    }
+
+    /// Sets the time-outs that hold until the runtime says others.
+    pub(crate) fn set_registration_timeout(&self, timeout: Duration) {
+        self.state().runtime.registration_timeout = timeout;
+    }
+
+    /// Waits this long, less if the run is stopped meanwhile; returns whether it goes on.
+    pub(crate) fn wait(&self, time: Duration) -> bool {
+        let wait = self.shared.changed.wait_timeout_while(self.state(), time, |state| !state.stopped);
+        let (state, _) = wait.unwrap_or_else(PoisonError::into_inner);
+        !state.stopped
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that is done under the lock can leave the state half changed.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)?;
+        match self.nri_version.as_str() {
+            "" => Ok(()),
+            nri => write!(f, " (NRI {nri})"),
+        }
+    }
+}
+
+impl fmt::Display for UpdateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotConnected => f.write_str("not connected to a runtime"),
+            Self::Invalid(invalid) => invalid.fmt(f),
+            Self::Refused(status) => write!(f, "refused by the runtime: {}", status.message),
+            Self::Late(timeout) => write!(f, "no answer of the runtime within {timeout:?}"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for UpdateError {}
+
+/// When a time-out that begins now is over.
+pub(crate) fn deadline(timeout: Duration) -> Instant {
+    Instant::now() + timeout.min(TIMEOUT_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::update::Update;
+
+    /// CONF-227, CONF-228, F4: milliseconds as sent, 0 leaves what was.
+    #[test]
+    fn timeouts() {
+        let configure = |registration_timeout, request_timeout| ConfigureRequest {
+            registration_timeout,
+            request_timeout,
+            ..ConfigureRequest::default()
+        };
+        let mut runtime = Runtime::default();
+        for (registration, request, expect) in [
+            (0, 0, (5000, 2000)),
+            (5005, 2007, (5005, 2007)),
+            (0, -1, (5005, 2007)),
+            (1, i64::MIN, (1, 2007)),
+        ] {
+            runtime = runtime.configured(&configure(registration, request));
+            let timeouts = (runtime.registration_timeout.as_millis(), runtime.request_timeout.as_millis());
+            assert_eq!(timeouts, expect);
+        }
+    }
+
+    /// No time-out of a peer leads beyond the end of the clock.
+    #[test]
+    fn endless_timeouts() {
+        assert!(deadline(Duration::MAX) <= Instant::now() + TIMEOUT_MAX);
+    }
+
+    /// CONF-224.
+    #[test]
+    fn updates_before_the_start_are_an_error() {
+        let session = Session::default();
+        let error = session.update_containers(Update::new("a").cpu_shares(2), Duration::from_secs(1));
+        assert!(matches!(error, Err(UpdateError::NotConnected)));
+    }
+}
