@@ -18,7 +18,6 @@ use nri_wire::name::PluginName;
 use nri_wire::service::{self, RegisterPlugin};
 use nri_wire::ttrpc::{Code, Status};
 use nri_wire::version::NriVersion;
-use prost::Message;
 
 use crate::dispatch::{Call, Serve, guarded, status};
 use crate::limits::SYNCHRONIZE_BYTES_MAX;
@@ -229,7 +228,8 @@ impl Connection<'_> {
             }
             (service::PLUGIN, "Synchronize") => {
                 self.progress().served = true;
-                call.answer::<service::Synchronize>(|request| self.synchronize(request));
+                let bytes = call.request.payload().len();
+                call.answer::<service::Synchronize>(|request| self.synchronize(request, bytes));
             }
             (service::PLUGIN, "Shutdown") => {
                 self.progress().shut_down = true;
@@ -291,12 +291,16 @@ impl Connection<'_> {
     }
 
     /// `spec/wire.md` 5.3: parts are collected, and handled together with the last one.
-    fn synchronize(&self, request: Request<SynchronizeRequest>) -> Result<SynchronizeResponse, Status> {
+    fn synchronize(
+        &self,
+        request: Request<SynchronizeRequest>,
+        bytes: usize,
+    ) -> Result<SynchronizeResponse, Status> {
         let deadline = request.deadline();
         let more = request.more;
         let all = {
             let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-            parts.bytes += request.message().encoded_len();
+            parts.bytes = parts.bytes.saturating_add(bytes);
             if parts.bytes > SYNCHRONIZE_BYTES_MAX {
                 *parts = Parts::default();
                 let message = format!("more than {SYNCHRONIZE_BYTES_MAX} bytes of pods and containers");
