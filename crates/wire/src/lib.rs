@@ -10,6 +10,7 @@
 //! | [`scan`] | the scanner that looks at a message before it is decoded: caps, unknown fields |
 //! | [`mux`], [`ttrpc`] | frames and messages |
 //! | [`connection`] | a whole connection as a state machine |
+//! | [`synchronize`] | state in parts |
 //! | `io` | its drivers for tokio and for threads (features `tokio`, `blocking`) |
 //! | [`version`] | versions of NRI, and which of them an engine has |
 //! | [`limits`] | every limit of this crate, with unit and source |
@@ -29,5 +30,6 @@ pub mod mux;
 pub mod name;
 pub mod scan;
 pub mod service;
+pub mod synchronize;
 pub mod ttrpc;
 pub mod version;

@@ -32,6 +32,8 @@ pub const PARTIAL_FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest the blocking driver writes an answer before it gives the peer up.
 pub const ANSWER_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most bytes of one part of a Synchronize: a full message less room for the envelope (`spec/quirks.md` C4).
+pub const SYNCHRONIZE_BUDGET: usize = MESSAGE_MAX - (64 << 10);
 /// Bytes that are read from the socket at once.
 pub const READ_SIZE: usize = 64 << 10;
 
