@@ -6,11 +6,12 @@ mod json;
 mod log;
 mod run;
 mod seccomp;
+mod settings;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::failure::Failure;
 
@@ -48,14 +49,31 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints what clap found. Help and version are answers, not failures; `nri run` has its own exit code.
+/// Prints what clap found: help and versions as they are, a mistake as one line like every other failure.
+#[expect(clippy::print_stderr, reason = "the line `error: …` of bad usage")]
 fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
-    // A closed stdout leaves nobody to tell.
-    drop(error.print());
     if !error.use_stderr() {
+        // A closed stdout leaves nobody to tell.
+        drop(error.print());
         return ExitCode::SUCCESS;
     }
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        drop(error.print());
+        return ExitCode::from(Failure::USAGE);
+    }
     let command = arguments.iter().skip(1).find(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
-    let own = command.is_some_and(|command| command == "run");
-    ExitCode::from(if own { run::OWN_FAILURE } else { Failure::USAGE })
+    let command = command.and_then(|command| command.to_str()).unwrap_or_default();
+    let known = Cli::command().find_subcommand(command).is_some();
+    let help = if known { format!("nri {command} --help") } else { "nri --help".to_owned() };
+    let said = error.render().to_string();
+    let (tips, rest): (Vec<&str>, Vec<&str>) = said
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .partition(|line| line.starts_with("tip: "));
+    let tips = tips.iter().filter_map(|tip| tip.strip_prefix("tip: "));
+    let tips: String = tips.map(|tip| format!("; {tip}")).collect();
+    eprintln!("{}{tips}; see `{help}`", rest.join(" "));
+    ExitCode::from(if command == "run" { run::OWN_FAILURE } else { Failure::USAGE })
 }

@@ -1,5 +1,6 @@
 //! `nri run`: one container through the whole chain, under a real OCI runtime.
 
+mod executable;
 mod profile;
 mod rootfs;
 mod runtime;
@@ -14,6 +15,8 @@ use std::process::ExitCode;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use self::executable::Files;
+use self::rootfs::Bind;
 use self::runtime::{Exit, Init, Runtime};
 use self::signals::{Action, Signals};
 use self::state::State;
@@ -148,7 +151,10 @@ async fn lifecycle(
     signals: &mut Signals,
 ) -> Result<u8, Failure> {
     let terminal = args.terminal || terminal::is_ours();
-    let spec = base_spec(args, state, terminal)?;
+    let (spec, binds) = base_spec(args, state, terminal)?;
+    let own_root = spec.pointer("/root/path").and_then(Value::as_str).map(PathBuf::from).unwrap_or_default();
+    let files = binds.as_ref().map_or(Files::Root(&own_root), |binds| Files::Host(binds));
+    executable::check(&spec, &files)?;
     tracing::info!("container {} under {} {}", state.id, runtime.name, runtime.version);
 
     write_config(state, &spec)?;
@@ -161,28 +167,29 @@ async fn lifecycle(
         Some(console) => Some(console.accept().await?),
         None => None,
     };
-    runtime.start(&state.dir, &state.id, signals.end()).await?;
-    let exit = watch(&init, terminal.as_mut(), signals).await?;
+    let early = start(runtime, state, signals).await?;
+    let exit = watch(&init, early, terminal.as_mut(), signals).await?;
     if let Some(terminal) = terminal {
         terminal.finish().await;
     }
     Ok(exit.code())
 }
 
-fn base_spec(args: &Args, state: &State, terminal: bool) -> Result<Value, Failure> {
+/// The spec to start from, and what of the host it binds where it uses the default root file system.
+fn base_spec(args: &Args, state: &State, terminal: bool) -> Result<(Value, Option<Vec<Bind>>), Failure> {
     let process = spec::Process { command: &args.command, env: &args.env, terminal };
     if let Some(bundle) = &args.bundle {
-        return spec::from_bundle(bundle, &process);
+        return Ok((spec::from_bundle(bundle, &process)?, None));
     }
     if let Some(root) = &args.rootfs {
         spec::check_root(root, "pass a directory with --rootfs")?;
         let root = std::fs::canonicalize(root)
             .map_err(|error| Failure::usage(format!("cannot open {}: {error}", root.display())))?;
-        return spec::default(&state.id, &root, &[], &process);
+        return Ok((spec::default(&state.id, &root, &[], &process)?, None));
     }
     let root = state.dir.join("rootfs");
     let binds = rootfs::build(&root, &state.id)?;
-    spec::default(&state.id, &root, &binds, &process)
+    Ok((spec::default(&state.id, &root, &binds, &process)?, Some(binds)))
 }
 
 fn write_config(state: &State, spec: &Value) -> Result<(), Failure> {
@@ -192,14 +199,27 @@ fn write_config(state: &State, spec: &Value) -> Result<(), Failure> {
         .map_err(|error| Failure::unavailable(format!("cannot write {}: {error}", file.display())))
 }
 
+/// Lets the container's process go. It may run before the runtime has returned, so a signal in between is the
+/// container's; it comes back to be passed on. A second one ends a runtime that hangs.
+async fn start(runtime: &Runtime, state: &State, signals: &mut Signals) -> Result<Option<Signal>, Failure> {
+    let mut early = None;
+    let twice = async {
+        early = Some(signals.end().await);
+        signals.end().await
+    };
+    runtime.start(&state.dir, &state.id, twice).await?;
+    Ok(early)
+}
+
 /// Passes signals on until the container's process has ended.
 async fn watch(
     init: &Init,
+    early: Option<Signal>,
     mut terminal: Option<&mut Terminal>,
     signals: &mut Signals,
 ) -> Result<Exit, Failure> {
     let mut asked = 0;
-    let mut forced = None;
+    let mut forced = early.filter(|&signal| init.signal(signal)).map(Signal::as_raw);
     loop {
         tokio::select! {
             exit = init.wait() => {
