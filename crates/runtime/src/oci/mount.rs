@@ -61,10 +61,13 @@ pub(super) fn replace(
     wishes.clear(list, |element| key_of(element, "destination"));
     list.extend(mounts.iter().map(|mount| to_oci(mount)));
     // Stable, so that mounts over each other keep their order (`spec/README.md` correction 13).
-    list.sort_by_cached_key(|element| {
-        let destination = key_of(element, "destination").unwrap_or_default();
-        (depth(destination), destination.to_owned())
+    let mut sorted: Vec<(usize, Value)> =
+        list.drain(..).map(|mount| (key_of(&mount, "destination").map_or(0, depth), mount)).collect();
+    sorted.sort_by(|(a_depth, a), (b_depth, b)| {
+        let destination = |mount| key_of(mount, "destination").unwrap_or_default();
+        a_depth.cmp(b_depth).then_with(|| destination(a).cmp(destination(b)))
     });
+    list.extend(sorted.into_iter().map(|(_, mount)| mount));
     Ok(())
 }
 
@@ -199,9 +202,24 @@ fn clean(path: &str) -> String {
     }
 }
 
-/// How many separators the shortest form has: `/` counts one, as `/a` does.
-fn depth(destination: &str) -> usize {
-    clean(destination).matches('/').count()
+/// How many separators the shortest form of a path has: `/` counts one, as `/a` does.
+fn depth(path: &str) -> usize {
+    // Parts that stay, and those of them that lead above the start of a relative path.
+    let (mut parts, mut above) = (0_usize, 0_usize);
+    let absolute = path.starts_with('/');
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts > above => parts -= 1,
+            ".." if absolute => {}
+            ".." => {
+                parts += 1;
+                above += 1;
+            }
+            _ => parts += 1,
+        }
+    }
+    if absolute { parts.max(1) } else { parts.saturating_sub(1) }
 }
 
 #[cfg(test)]
