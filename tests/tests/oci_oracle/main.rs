@@ -86,7 +86,7 @@ fn ours(case: &Case) -> Value {
             .blockio(move |class| known(class, case::blockio()))
             .rdt(move |class| known(class, case::rdt_class()));
     }
-    canonical(&match oci::apply(&case.spec, &case.adjust, &with) {
+    canonical(&match oci::apply_unmerged(&case.spec, &case.adjust, &with) {
         Ok(applied) => json!({"spec": applied.spec}),
         Err(error) => json!({"error": error.to_string()}),
     })

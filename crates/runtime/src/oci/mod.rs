@@ -7,6 +7,8 @@
 //!
 //! Where the reference has a defect (`spec/quirks.md` E), the text at the place says what is done instead.
 
+#![forbid(unsafe_code)]
+
 mod carried;
 mod describe;
 mod device;
@@ -35,6 +37,7 @@ pub use resolver::{Failure, Resolvers};
 pub use resources::update;
 pub use spec::SpecError;
 
+use crate::merge::Owned;
 use spec::Spec;
 use stage::Stage;
 
@@ -57,18 +60,52 @@ pub struct Applied {
 /// [`ApplyError`] for the first thing that cannot be carried out.
 ///
 /// ```
-/// use nri_runtime::oci::{Resolvers, apply};
-/// use nri_wire::api::{ContainerAdjustment, KeyValue};
+/// use nri_policy::judge::{Asked, Judge};
+/// use nri_runtime::merge::Creation;
+/// use nri_runtime::oci::{Resolvers, apply, describe};
+/// use nri_wire::api::{Container, ContainerAdjustment, CreateContainerRequest, CreateContainerResponse, KeyValue};
 /// use serde_json::json;
 ///
 /// let spec = json!({"process": {"env": ["A=1", "B=2"]}, "x-ours": 18446744073709551615u64});
+/// let container = describe(&spec, Container { id: "c1".into(), ..Default::default() })?;
+/// let mut creation = Creation::new(CreateContainerRequest { container: Some(container), ..Default::default() });
+///
+/// let plugin = "10-a".parse()?;
 /// let env = vec![KeyValue { key: "A".into(), value: "3".into() }];
-/// let adjust = ContainerAdjustment { env, ..Default::default() };
-/// let applied = apply(&spec, &adjust, &Resolvers::default())?;
+/// let adjust = Some(ContainerAdjustment { env, ..Default::default() });
+/// let answer = CreateContainerResponse { adjust, ..Default::default() };
+/// let asked = Asked { plugin: &plugin, basis: creation.basis(&()), unknown: &[] };
+/// let permitted = Judge::allow_all().judge(&asked, answer).permitted.ok_or("refused")?;
+/// creation.apply(&plugin, permitted)?;
+///
+/// let applied = apply(&spec, &creation.finish().adjust, &Resolvers::default())?;
 /// assert_eq!(applied.spec, json!({"process": {"env": ["A=3", "B=2"]}, "x-ours": 18446744073709551615u64}));
-/// # Ok::<(), nri_runtime::oci::ApplyError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn apply(spec: &Value, adjust: &ContainerAdjustment, with: &Resolvers) -> Result<Applied, ApplyError> {
+pub fn apply(
+    spec: &Value,
+    adjust: &Owned<ContainerAdjustment>,
+    with: &Resolvers,
+) -> Result<Applied, ApplyError> {
+    write(spec, adjust, with)
+}
+
+/// [`apply`] for an adjustment that nobody judged or merged, and that therefore nobody answers for: for tests
+/// that compare the application alone.
+///
+/// # Errors
+///
+/// As [`apply`].
+#[cfg(feature = "danger")]
+pub fn apply_unmerged(
+    spec: &Value,
+    adjust: &ContainerAdjustment,
+    with: &Resolvers,
+) -> Result<Applied, ApplyError> {
+    write(spec, adjust, with)
+}
+
+fn write(spec: &Value, adjust: &ContainerAdjustment, with: &Resolvers) -> Result<Applied, ApplyError> {
     let mut entries = field::adjustment(adjust);
     entries.sort_by_key(|entry| Stage::of(entry.field));
     let (first, second) =

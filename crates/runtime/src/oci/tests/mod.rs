@@ -13,7 +13,7 @@ use nri_wire::api::{
 };
 use serde_json::Value;
 
-use super::{Resolvers, apply};
+use super::{Resolvers, write as apply};
 
 /// Builds an adjustment.
 fn adjust(build: impl FnOnce(&mut ContainerAdjustment)) -> ContainerAdjustment {
