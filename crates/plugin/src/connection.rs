@@ -151,6 +151,21 @@ struct Parts {
     bytes: usize,
 }
 
+impl Parts {
+    /// Takes another part of this encoded length; returns all of them with the last.
+    fn add(&mut self, part: SynchronizeRequest, bytes: usize) -> Result<Option<SynchronizeRequest>, Status> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > SYNCHRONIZE_BYTES_MAX {
+            *self = Self::default();
+            let message = format!("more than {SYNCHRONIZE_BYTES_MAX} bytes of pods and containers");
+            return Err(Status::new(Code::ResourceExhausted, message));
+        }
+        self.all.pods.extend(part.pods);
+        self.all.containers.extend(part.containers);
+        Ok((!part.more).then(|| std::mem::take(self).all))
+    }
+}
+
 impl Connection<'_> {
     fn run(&self) -> End {
         let spawned = thread::scope(|scope| {
@@ -297,24 +312,12 @@ impl Connection<'_> {
         bytes: usize,
     ) -> Result<SynchronizeResponse, Status> {
         let deadline = request.deadline();
-        let more = request.more;
-        let all = {
-            let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-            parts.bytes = parts.bytes.saturating_add(bytes);
-            if parts.bytes > SYNCHRONIZE_BYTES_MAX {
-                *parts = Parts::default();
-                let message = format!("more than {SYNCHRONIZE_BYTES_MAX} bytes of pods and containers");
-                return Err(Status::new(Code::ResourceExhausted, message));
-            }
-            let part = request.into_message();
-            parts.all.pods.extend(part.pods);
-            parts.all.containers.extend(part.containers);
-            if more {
-                return Ok(SynchronizeResponse { update: Vec::new(), more: true });
-            }
-            std::mem::take(&mut *parts).all
-        };
-        self.plugin.synchronize(Request::new(all, self.session.clone(), deadline))
+        let part = request.into_message();
+        let all = self.parts.lock().unwrap_or_else(PoisonError::into_inner).add(part, bytes)?;
+        match all {
+            Some(all) => self.plugin.synchronize(Request::new(all, self.session.clone(), deadline)),
+            None => Ok(SynchronizeResponse { update: Vec::new(), more: true }),
+        }
     }
 
     /// Notes why the connection is of no use, and closes it.
@@ -345,5 +348,26 @@ impl Connection<'_> {
     fn progress(&self) -> MutexGuard<'_, Progress> {
         // Each field is set in one step; a panic cannot leave it half changed.
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A runtime that does not come to an end is refused, and may begin anew.
+    #[test]
+    fn parts_are_bounded() {
+        let part = |more| SynchronizeRequest {
+            pods: vec![nri_wire::api::PodSandbox::default()],
+            more,
+            ..Default::default()
+        };
+        let mut parts = Parts::default();
+        assert_eq!(parts.add(part(true), SYNCHRONIZE_BYTES_MAX), Ok(None));
+        assert_eq!(parts.add(part(false), 1).unwrap_err().code, Code::ResourceExhausted);
+        assert_eq!(parts.add(part(true), 1), Ok(None));
+        assert_eq!(parts.add(part(false), 1).unwrap().unwrap().pods.len(), 2);
+        assert_eq!(parts.add(part(false), 1).unwrap().unwrap().pods.len(), 1);
     }
 }
