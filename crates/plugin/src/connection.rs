@@ -186,7 +186,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Registers, and sees to it that Configure follows in time (F1, EXT-038).
+    /// Registers, and sees to it that Configure follows in time, and goes well (F1, EXT-038).
     fn register(&self) {
         let timeout = self.session.runtime().registration_timeout;
         let deadline = deadline(timeout);
@@ -205,14 +205,10 @@ impl Connection<'_> {
             Err(error) => return self.fail(End::NotConfigured(error.to_string())),
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let waited = self.changed.wait_timeout_while(self.progress(), left, |progress| {
-            progress.subscribed.is_none() && progress.closed.is_none() && progress.failure.is_none()
-        });
-        let (progress, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let in_time =
-            progress.subscribed.is_some() || progress.closed.is_some() || progress.failure.is_some();
-        drop(progress);
-        if !in_time {
+        let is_open = |progress: &mut Progress| progress.subscribed.is_none() && progress.closed.is_none();
+        let waited = self.changed.wait_timeout_while(self.progress(), left, is_open);
+        let has_expired = waited.unwrap_or_else(PoisonError::into_inner).1.timed_out();
+        if has_expired {
             let why = format!("the runtime did not configure the plugin within {timeout:?}");
             self.fail(End::NotConfigured(why));
         }
@@ -236,10 +232,6 @@ impl Connection<'_> {
         match (call.request.service(), call.request.method()) {
             (service::PLUGIN, "Configure") => {
                 call.answer::<service::Configure>(|request| self.configure(request));
-                // The runtime should close now. One that does not must not keep the plugin.
-                if self.progress().failure.is_some() {
-                    self.peer.close("the plugin refused its configuration");
-                }
             }
             (service::PLUGIN, "Synchronize") => {
                 self.progress().served = true;
@@ -267,7 +259,10 @@ impl Connection<'_> {
         let events = handled.and_then(|wanted| self.subscription(wanted, &runtime));
         match events {
             Ok(events) => {
-                let first = self.progress().subscribed.replace(events).is_none();
+                let mut progress = self.progress();
+                let first = progress.subscribed.replace(events).is_none();
+                progress.failure = None;
+                drop(progress);
                 self.changed.notify_all();
                 if first {
                     (self.settings.notify)(&Notice::Connected { runtime: &runtime, events });
@@ -277,12 +272,12 @@ impl Connection<'_> {
             }
             Err(status) => {
                 let mut progress = self.progress();
-                // What is refused later leaves the plugin as it was.
+                // What is refused later leaves the plugin as it was. Now the runtime should close; where it does not,
+                // `register` does, in the end.
                 if progress.subscribed.is_none() {
                     progress.failure.get_or_insert(End::Configuration(status.message.clone()));
                 }
                 drop(progress);
-                self.changed.notify_all();
                 Err(status)
             }
         }
@@ -297,7 +292,8 @@ impl Connection<'_> {
             let message = format!("the plugin has no handler for {unhandled}");
             return Err(Status::new(Code::Internal, message));
         }
-        let events = wanted.intersection(self.known);
+        let known = runtime.nri.map_or(self.known, |version| version.events().intersection(self.known));
+        let events = wanted.intersection(known);
         if events.is_empty() {
             let message = format!("{runtime} knows none of the events {wanted}");
             return Err(Status::new(Code::FailedPrecondition, message));
