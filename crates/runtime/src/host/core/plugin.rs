@@ -1,0 +1,181 @@
+//! One connection: its stage, its queue, its settings.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nri_wire::api::{FailurePolicy, StateChangeEvent};
+use nri_wire::event::{Event, EventMask};
+use nri_wire::name::PluginName;
+
+use super::join::Joining;
+use super::{CallId, PluginId, RequestId, SeatId, Setup, Ticket};
+use crate::host::config::{FailureRule, LateRule, PluginSettings};
+use crate::host::status::{PluginStatus, Tally};
+
+/// One connection and all that is known of the plugin behind it.
+#[derive(Debug)]
+pub(super) struct Plugin {
+    pub(super) stage: Stage,
+    /// The launched plugin that this is, if it is one.
+    pub(super) seat: Option<SeatId>,
+    /// Process id, for logs (quirk A16: the child's own for launched plugins).
+    pub(super) pid: Option<u32>,
+    /// Known from the start for launched plugins, else once registered.
+    pub(super) name: Option<PluginName>,
+    pub(super) rules: Rules,
+    /// The events that it gets.
+    pub(super) events: EventMask,
+    /// It asked for no event in particular, and so for all that there are (quirk C11).
+    pub(super) asked_for_everything: bool,
+    /// Events that it wants as StateChange (quirk C13).
+    pub(super) state_change: EventMask,
+    /// Requests that wait for it, in the order of their tickets.
+    pub(super) queue: BTreeSet<(Ticket, RequestId)>,
+    /// Events that went through while it joined; they come before all of the queue.
+    pub(super) missed_events: VecDeque<Arc<StateChangeEvent>>,
+    /// Calls that occupy it: those under way and those that are late.
+    pub(super) busy: BTreeSet<CallId>,
+    /// Of these, the late ones.
+    pub(super) owed: BTreeSet<CallId>,
+    /// When the first of these was missed.
+    pub(super) owed_since: Option<Instant>,
+    /// Calls missed in a row.
+    pub(super) missed: u32,
+    pub(super) tally: Tally,
+}
+
+/// How far a connection has come.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Nothing heard yet.
+    Connected,
+    /// It has registered, Configure is under way.
+    Configuring,
+    /// It is told the state of the node.
+    Joining(Box<Joining>),
+    /// It gets events.
+    Active,
+    /// It has been told to shut down.
+    Leaving,
+}
+
+/// A plugin's settings, with everything decided: the operator's word, then the plugin's own, then the default.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    pub(super) timeout: Duration,
+    pub(super) sync_timeout: Duration,
+    pub(super) concurrency: usize,
+    pub(super) close_when_late: bool,
+    pub(super) keep_when_late: bool,
+    pub(super) on_failure: FailureRule,
+    pub(super) restart: bool,
+    pub(super) allowed: EventMask,
+}
+
+impl Rules {
+    pub(super) fn new(setup: &Setup, name: Option<&PluginName>, policy: FailurePolicy) -> Self {
+        let settings =
+            name.map_or_else(PluginSettings::default, |name| PluginSettings::lookup(&setup.settings, name));
+        let timeout = settings.timeout.unwrap_or(setup.request_timeout);
+        let own = if policy.fail_request { FailureRule::Reject } else { FailureRule::Continue };
+        Self {
+            timeout,
+            sync_timeout: settings.sync_timeout.unwrap_or(timeout),
+            concurrency: settings.concurrency.unwrap_or(1).max(1),
+            close_when_late: settings.late == Some(LateRule::Close),
+            keep_when_late: settings.late.map_or(policy.keep_connected, |late| late == LateRule::Keep),
+            on_failure: settings.on_failure.unwrap_or(own),
+            restart: settings.restart.unwrap_or(true),
+            allowed: settings.events.unwrap_or(EventMask::ALL),
+        }
+    }
+}
+
+impl Plugin {
+    pub(super) fn new(
+        setup: &Setup,
+        seat: Option<SeatId>,
+        name: Option<PluginName>,
+        pid: Option<u32>,
+    ) -> Self {
+        Self {
+            stage: Stage::Connected,
+            seat,
+            pid,
+            rules: Rules::new(setup, name.as_ref(), FailurePolicy::default()),
+            name,
+            events: EventMask::NONE,
+            asked_for_everything: false,
+            state_change: EventMask::NONE,
+            queue: BTreeSet::new(),
+            missed_events: VecDeque::new(),
+            busy: BTreeSet::new(),
+            owed: BTreeSet::new(),
+            owed_since: None,
+            missed: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// How logs call it.
+    pub(super) fn label(&self) -> String {
+        let name = self.name.as_ref().map_or("?", PluginName::full);
+        let kind = if self.seat.is_some() { "launched" } else { "external" };
+        match self.pid {
+            Some(pid) => format!("{kind}:{name}[{pid}]"),
+            None => format!("{kind}:{name}"),
+        }
+    }
+
+    /// Whether a request that begins now has this plugin among those it goes to.
+    pub(super) fn takes(&self, event: Event) -> bool {
+        let counts = match &self.stage {
+            Stage::Active => true,
+            Stage::Joining(joining) => joining.is_cut(),
+            Stage::Connected | Stage::Configuring | Stage::Leaving => false,
+        };
+        counts && self.events.contains(event)
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        matches!(self.stage, Stage::Active)
+    }
+
+    pub(super) fn is_unregistered(&self) -> bool {
+        matches!(self.stage, Stage::Connected)
+    }
+
+    /// It owes an answer: until that comes it counts as late at once.
+    pub(super) fn is_overdue(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// Whether the next request of the queue may go out.
+    pub(super) fn is_free(&self) -> bool {
+        self.is_active() && !self.is_overdue() && self.busy.len() < self.rules.concurrency
+    }
+
+    pub(super) fn status(&self, id: PluginId) -> Option<(PluginId, PluginStatus)> {
+        let name = self.name.clone()?;
+        let status = PluginStatus {
+            name,
+            pid: self.pid,
+            launched: self.seat.is_some(),
+            active: self.is_active(),
+            overdue: self.is_overdue(),
+            waiting: self.queue.len(),
+            events: self.events,
+            tally: self.tally.clone(),
+        };
+        Some((id, status))
+    }
+}
+
+/// Plugins in the order in which they are asked: index, name, arrival (quirk D17).
+pub(super) fn in_order(plugins: &BTreeMap<PluginId, Plugin>, event: Event) -> Vec<PluginId> {
+    let mut order: Vec<_> =
+        plugins.iter().filter(|(_, p)| p.takes(event)).map(|(id, p)| (p.name.as_ref(), *id)).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, id)| id).collect()
+}

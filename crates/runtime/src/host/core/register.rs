@@ -1,0 +1,180 @@
+//! From the connection to the subscription (`spec/wire.md` 5.1, 5.2).
+
+use std::time::Instant;
+
+use nri_policy::judge::{Asked, Other};
+use nri_wire::api::{ConfigureRequest, ConfigureResponse, RegisterPluginRequest, UpdateContainersRequest};
+use nri_wire::event::EventMask;
+use nri_wire::name::{NameError, PluginName};
+use tracing::{info, warn};
+
+use super::plugin::{Plugin, Rules, Stage};
+use super::{Action, Core, End, Message, PluginId, Purpose, SeatId, Timer};
+use crate::limits::UNREGISTERED_MAX;
+use crate::merge::{Passed, pass};
+
+/// Why a plugin's own call is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Its name or index breaks the rules (CONF-113). The connection is closed once the answer is out.
+    Name(NameError),
+    /// It failed a moment ago. The connection is closed once the answer is out.
+    Pause(std::time::Duration),
+    /// It has registered before (quirk A3, EXT-036).
+    Registered,
+    /// It may not ask for updates before it is active (quirk A2, EXT-035).
+    NotActive,
+    /// The policy does not let it.
+    Denied,
+}
+
+impl Refusal {
+    /// Whether the connection ends with it.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Name(_) | Self::Pause(_))
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(error) => write!(f, "{error}"),
+            Self::Pause(left) => write!(f, "failed a moment ago, try again in {} ms", left.as_millis()),
+            Self::Registered => f.write_str("plugin is already registered"),
+            Self::Denied => f.write_str("the policy does not permit these updates"),
+            Self::NotActive => f.write_str("plugin is not registered and synchronized"),
+        }
+    }
+}
+
+/// There are too many connections that have not registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooManyUnregistered;
+
+impl Core {
+    /// A connection is there: an accepted one, or that of a launched plugin.
+    pub(crate) fn handle_connected(
+        &mut self,
+        seat: Option<SeatId>,
+        pid: Option<u32>,
+        now: Instant,
+    ) -> Result<PluginId, TooManyUnregistered> {
+        let unregistered = self.plugins.values().filter(|p| p.is_unregistered() && p.seat.is_none()).count();
+        if seat.is_none() && (self.stopping || unregistered >= UNREGISTERED_MAX) {
+            self.totals.refused += 1;
+            return Err(TooManyUnregistered);
+        }
+        let id = PluginId(self.next_plugin);
+        self.next_plugin += 1;
+        let name = seat.and_then(|seat| self.program(seat)).map(|program| program.name.clone());
+        self.plugins.insert(id, Plugin::new(&self.setup, seat, name, pid));
+        self.timers.insert((now + self.setup.registration_timeout, Timer::Registration(id)));
+        Ok(id)
+    }
+
+    pub(super) fn registration_expired(&mut self, id: PluginId, now: Instant) {
+        if self.plugins.get(&id).is_some_and(Plugin::is_unregistered) {
+            self.close(id, "did not register in time", now);
+        }
+    }
+
+    /// RegisterPlugin: what to answer. Configure goes out at the same time (EXT-009).
+    pub(crate) fn handle_register(
+        &mut self,
+        id: PluginId,
+        request: &RegisterPluginRequest,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let Some(plugin) = self.plugins.get_mut(&id) else { return Err(Refusal::NotActive) };
+        if !plugin.is_unregistered() {
+            return Err(Refusal::Registered);
+        }
+        let mut config = String::new();
+        let name = match plugin.seat.and_then(|seat| self.seats.get(seat.0)) {
+            Some(seat) => {
+                config.clone_from(&seat.program().config);
+                seat.program().name.clone()
+            }
+            None => {
+                let name =
+                    PluginName::new(&request.plugin_idx, &request.plugin_name).map_err(Refusal::Name)?;
+                if let Some(left) = self.back_off.left(&name, now) {
+                    return Err(Refusal::Pause(left));
+                }
+                name
+            }
+        };
+        plugin.rules = Rules::new(&self.setup, Some(&name), Default::default());
+        plugin.name = Some(name);
+        plugin.stage = Stage::Configuring;
+        info!(plugin = %plugin.label(), nri = %request.nri_version, "registered");
+        let deadline = now + plugin.rules.timeout;
+        let request_timeout = plugin.rules.timeout;
+        self.actions.push_back(Action::Admit(id));
+        let message = ConfigureRequest {
+            config,
+            runtime_name: self.setup.runtime_name.clone(),
+            runtime_version: self.setup.runtime_version.clone(),
+            registration_timeout: millis(self.setup.registration_timeout),
+            request_timeout: millis(request_timeout),
+            nri_version: self.setup.nri_version.clone(),
+        };
+        self.call(id, Purpose::Configure, Message::Configure(Box::new(message)), now, deadline, true);
+        Ok(())
+    }
+
+    /// The answer to Configure.
+    pub(super) fn configured(&mut self, id: PluginId, end: End, now: Instant) {
+        let answer = match end {
+            End::Answer(super::Answer::Configure(answer), _) => answer,
+            other => return self.close(id, &format!("failed to configure: {}", other.fault()), now),
+        };
+        let Some(plugin) = self.plugins.get_mut(&id) else { return };
+        match subscription(&answer) {
+            Err(unknown) => self.close(id, &format!("invalid plugin events: {:#x}", unknown.bits()), now),
+            Ok(events) => {
+                let policy = answer.failure_policy.unwrap_or_default();
+                plugin.rules = Rules::new(&self.setup, plugin.name.as_ref(), policy);
+                plugin.asked_for_everything = answer.events == 0;
+                plugin.events = events.intersection(plugin.rules.allowed);
+                info!(plugin = %plugin.label(), events = %plugin.events, "configured");
+                self.begin_joining(id, now);
+            }
+        }
+    }
+
+    /// UpdateContainers: what the embedding runtime is to be asked.
+    pub(crate) fn handle_update_containers(
+        &mut self,
+        id: PluginId,
+        request: UpdateContainersRequest,
+        unknown: &[String],
+    ) -> Result<(PluginName, Passed), Refusal> {
+        match self.plugins.get(&id) {
+            Some(Plugin { stage: Stage::Active, name: Some(name), .. }) => {
+                let asked = Asked { plugin: name, basis: Other { targets: &self.table }, unknown };
+                let verdict = self.setup.judge.judge(&asked, request);
+                Ok((name.clone(), pass(name, verdict.permitted.ok_or(Refusal::Denied)?)))
+            }
+            _ => {
+                warn!("UpdateContainers of a plugin that is not active: refused");
+                Err(Refusal::NotActive)
+            }
+        }
+    }
+}
+
+/// The events that an answer to Configure subscribes to, or the bits that stand for none (EXT-010, EXT-011).
+fn subscription(answer: &ConfigureResponse) -> Result<EventMask, EventMask> {
+    let asked = EventMask::from_bits(answer.events);
+    let unknown = asked.without(EventMask::ALL);
+    match (unknown.is_empty(), asked.is_empty()) {
+        (false, _) => Err(unknown),
+        (true, true) => Ok(EventMask::ALL),
+        (true, false) => Ok(asked),
+    }
+}
+
+fn millis(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,533 @@
+//! One request on its way through the plugins (`design.md` 5, `spec/adaptation.md` 7).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nri_policy::judge::Refused;
+use nri_wire::api::{StateChangeEvent, ValidateContainerAdjustmentRequest};
+use nri_wire::event::Event;
+use nri_wire::name::PluginName;
+use tracing::debug;
+
+use super::fold::{self, Fold};
+use super::plugin::{Stage, in_order};
+use super::{
+    Action, CallState, Completion, Core, Message, PluginId, Purpose, RequestId, Submission, Ticket, Timer,
+};
+use crate::host::config::FailureRule;
+use crate::host::outcome::{Cause, Consulted, Created, Failure, Outcome, Stopped, Told, Updated};
+use crate::limits::{FAIR_PART, MARGIN_MIN, MARGIN_PART, RESERVE_PART};
+
+/// A request that is not through.
+#[derive(Debug)]
+pub(super) struct Request {
+    ticket: Ticket,
+    pub(super) event: Event,
+    entered: Instant,
+    /// The caller's deadline less the margin.
+    end: Instant,
+    /// Those still to be asked, in their order.
+    order: VecDeque<Party>,
+    /// Those to be asked whether they agree with the result. As the chain, they are settled when the request comes in:
+    /// a plugin that joins meanwhile waits for the request, not the other way round.
+    to_validate: VecDeque<Party>,
+    /// Those asked, or in whose queue it waits.
+    waiting: BTreeMap<PluginId, Party>,
+    plugins: Vec<Consulted>,
+    validators: Vec<Consulted>,
+    refused: Vec<Refused>,
+    pub(super) phase: Phase,
+}
+
+/// A plugin that a request goes to. Kept by the request, since the plugin may be gone before it is asked.
+#[derive(Clone, Debug)]
+struct Party {
+    id: PluginId,
+    name: PluginName,
+    on_failure: FailureRule,
+}
+
+/// What a request is at.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Plugins are asked.
+    Asking(Fold),
+    /// Validators are asked; the result waits for them.
+    Validating(Arc<ValidateContainerAdjustmentRequest>, Box<fold::Outcome>),
+    /// It is through, but an earlier request may still update containers that it updates, too.
+    Held(Box<fold::Outcome>),
+    /// Being taken apart.
+    Done,
+}
+
+impl Core {
+    /// Takes in a request. Its result comes as [`Action::Complete`], before the caller's deadline.
+    pub(crate) fn handle_request(
+        &mut self,
+        id: RequestId,
+        submission: Submission,
+        deadline: Instant,
+        now: Instant,
+    ) {
+        let event = submission.event();
+        let refusal = match submission.lacks() {
+            _ if self.stopping => Some(Cause::Stopped),
+            Some(what) => Some(Cause::Input(what)),
+            // Quirk B3, EXT-018
+            None if deadline <= now => Some(Cause::Expired),
+            None => None,
+        };
+        if let Some(cause) = refusal {
+            let failure = Failure { event, cause, plugins: Vec::new(), refused: Vec::new() };
+            self.totals.failures += 1;
+            self.actions.push_back(Action::Complete { request: id, result: Err(failure) });
+            return;
+        }
+        let order = self.parties(event);
+        let to_validate = match event {
+            Event::CreateContainer => self.parties(Event::ValidateContainerAdjustment),
+            _ => VecDeque::new(),
+        };
+        let fold = submission.into_fold();
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        let end = now + budget(deadline.saturating_duration_since(now));
+        self.timers.insert((end, Timer::Request(id)));
+        let chain = fold.is_chain();
+        if chain {
+            self.carriers.insert((ticket, id));
+        }
+        let request = Request {
+            ticket,
+            event,
+            entered: now,
+            end,
+            order,
+            to_validate,
+            waiting: BTreeMap::new(),
+            plugins: Vec::new(),
+            validators: Vec::new(),
+            refused: Vec::new(),
+            phase: Phase::Asking(fold),
+        };
+        self.requests.insert(id, request);
+        if chain { self.advance(id, now) } else { self.ask_all(id, now) }
+    }
+
+    /// The caller no longer waits (EXT-019).
+    pub(crate) fn handle_cancel(&mut self, id: RequestId, now: Instant) {
+        self.take_apart(id, None, now);
+    }
+
+    fn parties(&self, event: Event) -> VecDeque<Party> {
+        in_order(&self.plugins, event).into_iter().filter_map(|plugin| self.party(plugin)).collect()
+    }
+
+    fn party(&self, id: PluginId) -> Option<Party> {
+        let plugin = self.plugins.get(&id)?;
+        Some(Party { id, name: plugin.name.clone()?, on_failure: plugin.rules.on_failure })
+    }
+
+    /// Goes on to the next plugin of the chain, or to the end.
+    fn advance(&mut self, id: RequestId, now: Instant) {
+        while let Some(request) = self.requests.get_mut(&id) {
+            let Some(party) = request.order.pop_front() else { return self.asked_all(id, now) };
+            if self.enqueue(id, party, now) {
+                return;
+            }
+        }
+    }
+
+    /// Asks everybody at once.
+    fn ask_all(&mut self, id: RequestId, now: Instant) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        let parties = std::mem::take(&mut request.order);
+        // Known before the first is asked: an outcome that is there at once must not look like the last one.
+        request.waiting = parties.iter().map(|party| (party.id, party.clone())).collect();
+        for party in parties {
+            if !self.enqueue(id, party.clone(), now) {
+                self.requests.get_mut(&id).map(|request| request.waiting.remove(&party.id));
+            }
+        }
+        self.all_asked(id, now);
+    }
+
+    /// After an outcome: goes on if nobody is waited for any more.
+    fn all_asked(&mut self, id: RequestId, now: Instant) {
+        if self.requests.get(&id).is_some_and(|request| request.waiting.is_empty()) {
+            self.asked_all(id, now);
+        }
+    }
+
+    /// Puts a request into a plugin's queue. False: its outcome is known already, and the request goes on or is over.
+    fn enqueue(&mut self, id: RequestId, party: Party, now: Instant) -> bool {
+        let outcome = match self.plugins.get_mut(&party.id) {
+            None => Some(Outcome::Gone),
+            Some(plugin) if matches!(plugin.stage, Stage::Leaving) => Some(Outcome::Gone),
+            Some(plugin) if plugin.is_overdue() => {
+                plugin.tally.skipped += 1;
+                Some(Outcome::Late)
+            }
+            Some(_) => None,
+        };
+        if let Some(outcome) = outcome {
+            self.note(id, &party, outcome, Duration::ZERO, now);
+            return false;
+        }
+        let Some(request) = self.requests.get_mut(&id) else { return false };
+        let (plugin_id, end) = (party.id, request.end);
+        let key = (request.ticket, id);
+        request.waiting.insert(plugin_id, party);
+        if let Some(plugin) = self.plugins.get_mut(&plugin_id) {
+            plugin.queue.insert(key);
+        }
+        self.await_joining(id, plugin_id, end, now);
+        self.pump(plugin_id, now);
+        true
+    }
+
+    /// Sends what a plugin's queue holds, as far as the plugin is free.
+    pub(super) fn pump(&mut self, id: PluginId, now: Instant) {
+        while let Some(plugin) = self.plugins.get_mut(&id)
+            && plugin.is_free()
+        {
+            if let Some(notice) = plugin.missed_events.pop_front() {
+                let deadline = now + plugin.rules.timeout;
+                let message = self.as_message(id, &notice);
+                self.occupy(id, Purpose::Missed, message, now, deadline, true);
+            } else if let Some((_, request)) = plugin.queue.pop_first() {
+                self.send(request, id, now);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn send(&mut self, id: RequestId, plugin_id: PluginId, now: Instant) {
+        let (Some(request), Some(plugin)) = (self.requests.get(&id), self.plugins.get(&plugin_id)) else {
+            return;
+        };
+        let timeout = plugin.rules.timeout;
+        let whole = request.end.saturating_duration_since(request.entered);
+        let validators = u32::from(!request.to_validate.is_empty());
+        let after = u32::try_from(request.order.len()).unwrap_or(u32::MAX).saturating_add(validators);
+        let reserve = match request.is_asking_in_turn() {
+            true => (whole / RESERVE_PART).saturating_mul(after).min(whole / 2),
+            false => Duration::ZERO,
+        };
+        let share = request.end.saturating_duration_since(now);
+        let given = share.saturating_sub(reserve).min(timeout);
+        // With much less than half of what it could expect, a time-out is the caller's fault, not the plugin's.
+        let fair = given >= timeout.min(whole) / FAIR_PART;
+        let deadline = now + if fair { given } else { share.min(timeout) };
+        let message = match &request.phase {
+            Phase::Asking(fold) => fold.message(!plugin.state_change.contains(request.event)),
+            Phase::Validating(validation, _) => Message::Validate(Arc::clone(validation)),
+            Phase::Held(_) | Phase::Done => return,
+        };
+        self.occupy(plugin_id, Purpose::Request(id), message, now, deadline, fair);
+    }
+
+    fn occupy(
+        &mut self,
+        id: PluginId,
+        purpose: Purpose,
+        message: Message,
+        now: Instant,
+        deadline: Instant,
+        fair: bool,
+    ) {
+        let call = self.call(id, purpose, message, now, deadline, fair);
+        if let Some(plugin) = self.plugins.get_mut(&id) {
+            plugin.busy.insert(call);
+        }
+    }
+
+    /// A plugin's outcome is there: notes it and goes on.
+    pub(super) fn conclude(
+        &mut self,
+        id: RequestId,
+        plugin: PluginId,
+        outcome: Outcome,
+        took: Duration,
+        now: Instant,
+    ) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        let Some(party) = request.waiting.remove(&plugin) else { return };
+        let in_turn = request.is_asking_in_turn();
+        if self.note(id, &party, outcome, took, now) {
+            if in_turn { self.advance(id, now) } else { self.all_asked(id, now) }
+        }
+    }
+
+    /// Goes on without a plugin that never became active: the joining failed, not the request.
+    pub(super) fn excuse(&mut self, id: RequestId, plugin: PluginId, now: Instant) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        let in_turn = request.is_asking_in_turn();
+        if let Some(party) = request.waiting.remove(&plugin) {
+            if matches!(request.phase, Phase::Asking(_)) {
+                let gone = Consulted { plugin: party.name, outcome: Outcome::Gone, took: Duration::ZERO };
+                request.plugins.push(gone);
+            }
+            if in_turn { self.advance(id, now) } else { self.all_asked(id, now) }
+        }
+    }
+
+    /// The same for requests that would have asked it later.
+    pub(super) fn excuse_validator(&mut self, plugin: PluginId) {
+        for request in self.requests.values_mut() {
+            request.to_validate.retain(|party| party.id != plugin);
+            request.order.retain(|party| party.id != plugin);
+        }
+    }
+
+    /// Writes an outcome down. False: the request fails because of it.
+    fn note(&mut self, id: RequestId, party: &Party, outcome: Outcome, took: Duration, now: Instant) -> bool {
+        let Some(request) = self.requests.get_mut(&id) else { return false };
+        debug!(plugin = %party.name, event = ?request.event, ?outcome, ?took, "outcome");
+        let validates = matches!(request.phase, Phase::Validating(..));
+        let list = if validates { &mut request.validators } else { &mut request.plugins };
+        list.push(Consulted { plugin: party.name.clone(), outcome: outcome.clone(), took });
+        let plugin = party.name.clone();
+        let rejects = party.on_failure == FailureRule::Reject;
+        let cause = match outcome {
+            Outcome::Answer => return true,
+            // EXT-040
+            Outcome::Gone if validates => {
+                Cause::Validator { plugin, reason: "its connection was lost".to_owned() }
+            }
+            Outcome::Late if validates => {
+                Cause::Validator { plugin, reason: "it did not answer in time".to_owned() }
+            }
+            Outcome::Veto(reason) if validates => Cause::Validator { plugin, reason },
+            Outcome::Gone if rejects => Cause::Gone(plugin),
+            Outcome::Late if rejects => Cause::Late(plugin),
+            Outcome::Gone | Outcome::Late => return true,
+            Outcome::Veto(reason) => {
+                Cause::Veto { plugin, reason, code: nri_wire::ttrpc::Code::Unknown.number() }
+            }
+        };
+        self.fail(id, cause, now);
+        false
+    }
+
+    /// Notes an outcome that makes the request fail for a reason of its own.
+    pub(super) fn conclude_failed(
+        &mut self,
+        id: RequestId,
+        plugin: PluginId,
+        outcome: Outcome,
+        took: Duration,
+        cause: Cause,
+        now: Instant,
+    ) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        let Some(party) = request.waiting.remove(&plugin) else { return };
+        let validates = matches!(request.phase, Phase::Validating(..));
+        let list = if validates { &mut request.validators } else { &mut request.plugins };
+        list.push(Consulted { plugin: party.name, outcome, took });
+        self.fail(id, cause, now);
+    }
+
+    /// Judges an answer and merges it; the cause if that cannot be.
+    pub(super) fn take_answer(
+        &mut self,
+        id: RequestId,
+        plugin: PluginId,
+        answer: super::Answer,
+        unknown: &[String],
+    ) -> Result<(), Cause> {
+        let Some(request) = self.requests.get_mut(&id) else { return Ok(()) };
+        let Some(party) = request.waiting.get(&plugin) else { return Ok(()) };
+        match (&mut request.phase, answer) {
+            (Phase::Asking(fold), answer) => {
+                let (judge, table) = (&self.setup.judge, &self.table);
+                fold.take(&party.name, answer, unknown, judge, table, &mut request.refused)
+            }
+            (Phase::Validating(..), super::Answer::Validate(answer)) if answer.reject => {
+                Err(Cause::Validator { plugin: party.name.clone(), reason: answer.reason })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Every plugin has had its turn.
+    fn asked_all(&mut self, id: RequestId, now: Instant) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        match std::mem::replace(&mut request.phase, Phase::Done) {
+            Phase::Asking(fold) => self.merged(id, fold, now),
+            Phase::Validating(_, result) => self.release(id, *result, now),
+            Phase::Held(_) | Phase::Done => {}
+        }
+    }
+
+    fn merged(&mut self, id: RequestId, fold: Fold, now: Instant) {
+        let result = fold.finish();
+        let fold::Outcome::Create(merged) = &result else { return self.release(id, result, now) };
+        let validation = crate::validate::request(merged, &self.answerers(id));
+        if let Err(reason) = self.setup.embedder.0.validate(&validation) {
+            return self.fail(id, Cause::Rejected(reason), now);
+        }
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        request.order = std::mem::take(&mut request.to_validate);
+        if request.order.is_empty() {
+            return self.release(id, result, now);
+        }
+        request.phase = Phase::Validating(Arc::new(validation), Box::new(result));
+        self.ask_all(id, now);
+    }
+
+    /// The plugins that count as consulted: those that answered (quirk A10), and those asked for nothing but validation.
+    fn answerers(&self, id: RequestId) -> Vec<PluginName> {
+        let Some(request) = self.requests.get(&id) else { return Vec::new() };
+        let answered = request.plugins.iter().filter(|c| c.outcome == Outcome::Answer).map(|c| &c.plugin);
+        let validators = request.to_validate.iter().filter(|party| {
+            let plugin = self.plugins.get(&party.id);
+            plugin.is_some_and(|plugin| !plugin.events.contains(Event::CreateContainer))
+        });
+        let mut names: Vec<_> = answered.chain(validators.map(|party| &party.name)).cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Updates of other containers leave in the order in which the requests came.
+    fn release(&mut self, id: RequestId, result: fold::Outcome, now: Instant) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        let first = self.carriers.first().is_none_or(|(ticket, _)| *ticket >= request.ticket);
+        if result.updates_others() && !first && now < request.end {
+            request.phase = Phase::Held(Box::new(result));
+        } else {
+            self.succeed(id, result, now);
+        }
+    }
+
+    fn succeed(&mut self, id: RequestId, result: fold::Outcome, now: Instant) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        let mut plugins = std::mem::take(&mut request.plugins);
+        let mut validators = std::mem::take(&mut request.validators);
+        let refused = std::mem::take(&mut request.refused);
+        validators.sort_by(|a, b| a.plugin.cmp(&b.plugin));
+        let (completion, notice) = match result {
+            fold::Outcome::Create(merged) => {
+                self.table.put_container(merged.container.clone());
+                (
+                    Completion::Created(Box::new(Created { merged: *merged, plugins, validators, refused })),
+                    None,
+                )
+            }
+            fold::Outcome::Update(merged) => {
+                (Completion::Updated(Box::new(Updated { merged: *merged, plugins, refused })), None)
+            }
+            fold::Outcome::Stop(merged, notice) => {
+                (Completion::Stopped(Box::new(Stopped { merged: *merged, plugins, refused })), Some(notice))
+            }
+            fold::Outcome::Told(notice) => {
+                plugins.sort_by(|a, b| a.plugin.cmp(&b.plugin));
+                (Completion::Told(Told { plugins }), notice)
+            }
+        };
+        if let Some(notice) = &notice {
+            self.table.commit(notice);
+        }
+        self.totals.requests += 1;
+        self.actions.push_back(Action::Complete { request: id, result: Ok(completion) });
+        self.take_apart(id, notice.as_ref(), now);
+    }
+
+    pub(super) fn fail(&mut self, id: RequestId, cause: Cause, now: Instant) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        let mut plugins = std::mem::take(&mut request.plugins);
+        plugins.append(&mut request.validators);
+        let refused = std::mem::take(&mut request.refused);
+        let failure = Failure { event: request.event, cause, plugins, refused };
+        debug!(event = ?failure.event, "request failed: {}", failure.cause);
+        self.totals.failures += 1;
+        let notice = request.gone_anyway();
+        if let Some(notice) = &notice {
+            self.table.commit(notice);
+        }
+        self.actions.push_back(Action::Complete { request: id, result: Err(failure) });
+        self.take_apart(id, notice.as_ref(), now);
+    }
+
+    /// What a request may take is over.
+    pub(super) fn request_expired(&mut self, id: RequestId, now: Instant) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        match std::mem::replace(&mut request.phase, Phase::Done) {
+            Phase::Held(result) => self.succeed(id, *result, now),
+            phase => {
+                request.phase = phase;
+                self.fail(id, Cause::Expired, now);
+            }
+        }
+    }
+
+    /// Forgets a request: leaves queues, abandons calls, lets go of whoever waited for it.
+    fn take_apart(&mut self, id: RequestId, notice: Option<&Arc<StateChangeEvent>>, now: Instant) {
+        let Some(request) = self.requests.remove(&id) else { return };
+        self.timers.remove(&(request.end, Timer::Request(id)));
+        self.carriers.remove(&(request.ticket, id));
+        for plugin in request.waiting.keys() {
+            let Some(plugin) = self.plugins.get_mut(plugin) else { continue };
+            if !plugin.queue.remove(&(request.ticket, id)) {
+                let calls: Vec<_> = plugin.busy.iter().copied().collect();
+                calls.into_iter().for_each(|call| self.abandon(call, id));
+            }
+        }
+        self.tell_joining(id, notice, now);
+        while let Some(&(_, first)) = self.carriers.first()
+            && let Some(request) = self.requests.get_mut(&first)
+            && matches!(request.phase, Phase::Held(_))
+        {
+            if let Phase::Held(result) = std::mem::replace(&mut request.phase, Phase::Done) {
+                self.succeed(first, *result, now);
+            }
+        }
+    }
+
+    /// Nobody waits for this call any more, though the plugin's own time is not over.
+    fn abandon(&mut self, id: super::CallId, request: RequestId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.purpose != Purpose::Request(request) || call.state != CallState::Pending {
+            return;
+        }
+        call.state = CallState::Abandoned;
+        self.timers.remove(&(call.deadline, Timer::Call(id)));
+        if let Some(plugin) = self.plugins.get(&call.plugin) {
+            call.deadline = call.started + plugin.rules.timeout;
+            self.timers.insert((call.deadline, Timer::Call(id)));
+        }
+    }
+
+    /// How a plugin wants to be told an event that it missed.
+    fn as_message(&self, id: PluginId, notice: &Arc<StateChangeEvent>) -> Message {
+        if notice.event() == Event::StopContainer {
+            let (pod, container) = (notice.pod.clone(), notice.container.clone());
+            return Message::Stop(Arc::new(nri_wire::api::StopContainerRequest { pod, container }));
+        }
+        let old = self.plugins.get(&id).is_some_and(|plugin| plugin.state_change.contains(notice.event()));
+        Message::Notice { notice: Arc::clone(notice), dedicated: !old }
+    }
+}
+
+impl Request {
+    /// One plugin after the other, as opposed to all at once.
+    fn is_asking_in_turn(&self) -> bool {
+        matches!(&self.phase, Phase::Asking(fold) if fold.is_chain())
+    }
+
+    /// A pod or container that is removed is gone, whatever plugins say to it.
+    fn gone_anyway(&self) -> Option<Arc<StateChangeEvent>> {
+        match (&self.phase, self.event) {
+            (Phase::Asking(fold), Event::RemovePodSandbox | Event::RemoveContainer) => fold.notice(),
+            _ => None,
+        }
+    }
+}
+
+/// What of the caller's time may be used: all but the larger of 50 ms and a tenth, or half of very little.
+fn budget(total: Duration) -> Duration {
+    let margin = (total / MARGIN_PART).max(MARGIN_MIN);
+    total.saturating_sub(margin).max(total / 2)
+}

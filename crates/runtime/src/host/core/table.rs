@@ -1,0 +1,94 @@
+//! Pods and containers, as plugins that join are told. Changed only when a request is through.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nri_policy::judge::{Target, Targets};
+use nri_wire::api::{Container, PodSandbox, StateChangeEvent, SynchronizeRequest};
+use nri_wire::event::Event;
+use nri_wire::synchronize::{ObjectTooLong, Parts};
+
+/// The state of the node.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pods: BTreeMap<String, PodSandbox>,
+    containers: BTreeMap<String, Container>,
+}
+
+impl Table {
+    pub(super) fn new(pods: Vec<PodSandbox>, containers: Vec<Container>) -> Self {
+        let mut table = Self::default();
+        pods.into_iter().for_each(|pod| table.put_pod(pod));
+        containers.into_iter().for_each(|container| table.put_container(container));
+        table
+    }
+
+    pub(super) fn put_pod(&mut self, pod: PodSandbox) {
+        self.pods.insert(pod.id.clone(), pod);
+    }
+
+    pub(super) fn put_container(&mut self, container: Container) {
+        self.containers.insert(container.id.clone(), container);
+    }
+
+    /// What an event that went through means for the node. `spec/adaptation.md` 7 has the events.
+    pub(super) fn commit(&mut self, notice: &StateChangeEvent) {
+        match (notice.event(), &notice.pod, &notice.container) {
+            (Event::RemovePodSandbox, Some(pod), _) => {
+                self.pods.remove(&pod.id);
+                self.containers.retain(|_, container| container.pod_sandbox_id != pod.id);
+            }
+            (Event::RunPodSandbox | Event::PostUpdatePodSandbox | Event::StopPodSandbox, Some(pod), _) => {
+                self.put_pod(pod.clone());
+            }
+            (Event::RemoveContainer, _, Some(container)) => {
+                self.containers.remove(&container.id);
+            }
+            (_, _, Some(container)) => self.put_container(container.clone()),
+            _ => {}
+        }
+    }
+
+    /// Everything that a plugin has not been told yet, in parts.
+    pub(super) fn untold(&self, told: &Told) -> Result<Parts, ObjectTooLong> {
+        let pods = self.pods.values().filter(|pod| !told.pods.contains(&pod.id));
+        let containers =
+            self.containers.values().filter(|container| !told.containers.contains(&container.id));
+        Parts::new(pods.cloned().collect(), containers.cloned().collect())
+    }
+}
+
+impl Targets for Table {
+    fn target(&self, id: &str) -> Option<Target<'_>> {
+        let container = self.containers.get(id)?;
+        let pod = self.pods.get(&container.pod_sandbox_id);
+        Some(Target {
+            namespace: pod.map(|pod| pod.namespace.as_str()),
+            labels: pod.map(|pod| &pod.labels),
+            resources: container.linux.as_ref().and_then(|linux| linux.resources.as_ref()),
+        })
+    }
+}
+
+/// What a plugin that joins has been told.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pods: BTreeSet<String>,
+    containers: BTreeSet<String>,
+}
+
+impl Told {
+    /// A part has been sent.
+    pub(super) fn add(&mut self, part: &SynchronizeRequest) {
+        self.pods.extend(part.pods.iter().map(|pod| pod.id.clone()));
+        self.containers.extend(part.containers.iter().map(|container| container.id.clone()));
+    }
+
+    /// Whether an event is about something that the plugin knows.
+    pub(super) fn knows(&self, notice: &StateChangeEvent) -> bool {
+        match (&notice.container, &notice.pod) {
+            (Some(container), _) => self.containers.contains(&container.id),
+            (None, Some(pod)) => self.pods.contains(&pod.id),
+            (None, None) => false,
+        }
+    }
+}

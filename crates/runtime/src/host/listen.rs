@@ -1,0 +1,188 @@
+//! Sockets for plugins that connect by themselves (`spec/wire.md` 4.1, quirks A1, A9).
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::net::UnixListener;
+
+/// A socket that listens. Its file goes with it.
+#[derive(Debug)]
+pub struct Listener {
+    listener: UnixListener,
+    path: PathBuf,
+    inode: (u64, u64),
+}
+
+/// Why a socket cannot listen at a path.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// Another process listens there.
+    InUse(PathBuf),
+    /// Something that is no socket is there.
+    NotASocket(PathBuf),
+    /// Others could put a socket of their own in its place.
+    WritableByOthers(PathBuf),
+    /// The system refuses.
+    Io(PathBuf, io::Error),
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse(path) => {
+                write!(
+                    f,
+                    "listen at {}: another process listens there; stop it or choose another path",
+                    path.display()
+                )
+            }
+            Self::NotASocket(path) => {
+                write!(f, "listen at {}: there is something that is no socket; remove it", path.display())
+            }
+            Self::WritableByOthers(dir) => write!(
+                f,
+                "listen in {}: others may write to that directory and could replace the socket; chmod go-w it",
+                dir.display()
+            ),
+            Self::Io(path, error) => write!(f, "listen at {}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for ListenError {}
+
+impl Listener {
+    /// Listens at a path: mode 0600 whatever the umask, the directory made (0700) or checked, the socket of a
+    /// process that is gone replaced, one of a live process left alone.
+    ///
+    /// # Errors
+    /// A [`ListenError`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn bind(path: &Path) -> Result<Self, ListenError> {
+        let failed = |error| ListenError::Io(path.to_owned(), error);
+        let dir = match path.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("."),
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+        check_directory(dir)?;
+        check_free(path)?;
+        // Bound under another name, so that nobody can connect before the mode is right.
+        let hidden = dir.join(hidden_name());
+        let listener = UnixListener::bind(&hidden).map_err(failed)?;
+        let made = fs::set_permissions(&hidden, fs::Permissions::from_mode(0o600))
+            .and_then(|()| fs::metadata(&hidden))
+            .and_then(|metadata| fs::rename(&hidden, path).map(|()| metadata));
+        match made {
+            Ok(metadata) => {
+                Ok(Self { listener, path: path.to_owned(), inode: (metadata.dev(), metadata.ino()) })
+            }
+            Err(error) => {
+                drop(fs::remove_file(&hidden));
+                Err(failed(error))
+            }
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) async fn accept(&self) -> io::Result<tokio::net::UnixStream> {
+        self.listener.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // Only our own: another process may have replaced it.
+        if fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.inode) {
+            drop(fs::remove_file(&self.path));
+        }
+    }
+}
+
+fn check_directory(dir: &Path) -> Result<(), ListenError> {
+    let metadata = fs::metadata(dir).map_err(|error| ListenError::Io(dir.to_owned(), error))?;
+    let (mode, sticky) = (metadata.mode(), metadata.mode() & 0o1000 != 0);
+    let own = metadata.uid() == 0 || metadata.uid() == rustix::process::geteuid().as_raw();
+    if !own || (mode & 0o022 != 0 && !sticky) {
+        return Err(ListenError::WritableByOthers(dir.to_owned()));
+    }
+    Ok(())
+}
+
+/// Removes the socket of a process that is gone.
+fn check_free(path: &Path) -> Result<(), ListenError> {
+    let failed = |error| ListenError::Io(path.to_owned(), error);
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(ListenError::NotASocket(path.to_owned()));
+        }
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed(error)),
+        Ok(_) => Err(ListenError::InUse(path.to_owned())),
+    }
+}
+
+fn hidden_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!(".nri{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind(path: &Path) -> Result<Listener, ListenError> {
+        Listener::bind(path)
+    }
+
+    #[tokio::test]
+    async fn the_socket_is_private_and_goes_with_its_listener() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("deep/er/nri.sock");
+        let listener = bind(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o777, 0o700);
+        UnixStream::connect(&path).unwrap();
+        assert!(matches!(bind(&path), Err(ListenError::InUse(_))));
+        drop(listener);
+        assert!(!path.exists());
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_and_other_things_are_not() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("nri.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        let listener = bind(&path).unwrap();
+        UnixStream::connect(&path).unwrap();
+        drop(listener);
+        fs::write(&path, "precious").unwrap();
+        assert!(matches!(bind(&path), Err(ListenError::NotASocket(_))));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+        let open = root.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(bind(&open.join("s")), Err(ListenError::WritableByOthers(_))));
+    }
+}

@@ -1,0 +1,390 @@
+//! The host: launches plugins, lets others connect, registers them, tells them the state of the node, and takes every
+//! pod and container request through them in order and in time (`design.md` 5).
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `core` | every decision, without sockets, processes and clock |
+//! | `actor` | the task that feeds the core and does what it says |
+//! | `call` | calls to plugins |
+//! | [`launch`](self::Program) | processes of launched plugins |
+//! | [`discover`](fn@discover) | the plugin directory |
+//! | [`listen`](Listener) | sockets for plugins that connect |
+//! | `config`, `outcome`, `status` | what goes in, what comes out, what can be seen |
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use nri_runtime::host::{Config, Host, NoEmbedder};
+//! use nri_wire::api::{Container, CreateContainerRequest, PodSandbox};
+//! use tokio::time::Instant;
+//!
+//! # async fn create() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config { plugin_dir: Some("/opt/nri/plugins".into()), ..Config::default() };
+//! let host = Host::start(config, NoEmbedder).await?;
+//! let request = CreateContainerRequest {
+//!     pod: Some(PodSandbox { id: "p1".into(), ..Default::default() }),
+//!     container: Some(Container { id: "c1".into(), pod_sandbox_id: "p1".into(), ..Default::default() }),
+//! };
+//! let created = host.create_container(request, Instant::now() + Duration::from_secs(2)).await?;
+//! println!("{} changes", created.merged.changes.len());
+//! host.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod actor;
+mod call;
+mod config;
+mod core;
+mod discover;
+mod launch;
+mod listen;
+mod outcome;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nri_wire::api::{
+    Container, CreateContainerRequest, PodSandbox, StateChangeEvent, StopContainerRequest,
+    UpdateContainerRequest, UpdatePodSandboxRequest,
+};
+use nri_wire::event::Event;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
+use tracing::warn;
+
+use self::actor::{Actor, Order, View};
+use self::config::SharedEmbedder;
+pub use self::config::{
+    Callback, Config, Embedder, FailureRule, LateRule, NoEmbedder, PluginSettings, Program,
+};
+use self::core::{Completion, Core, RequestId, Setup, Submission};
+pub use self::discover::{Discovered, SkipReason, Skipped, discover};
+pub use self::listen::{ListenError, Listener};
+pub use self::outcome::{Cause, Consulted, Created, Failure, Outcome, Stopped, Told, Updated};
+pub use self::status::{PluginStatus, Tally, Totals};
+
+/// A running host. Clones are the same one. It shuts down when the last of them is gone; [`Host::shutdown`] waits for that.
+#[derive(Clone, Debug)]
+pub struct Host {
+    orders: mpsc::UnboundedSender<Order>,
+    view: watch::Receiver<View>,
+    next: Arc<AtomicU64>,
+}
+
+/// Why a host cannot start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The plugin directory cannot be read.
+    PluginDir(PathBuf, io::Error),
+    /// A socket cannot listen.
+    Listen(ListenError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PluginDir(dir, error) => {
+                write!(f, "read the plugin directory {}: {error}", dir.display())
+            }
+            Self::Listen(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Host {
+    /// Starts a host on the current runtime. Launched plugins start side by side (quirk B9); it returns when each of
+    /// them is active or has failed, which is logged and does not fail the start.
+    ///
+    /// # Errors
+    /// A [`StartError`]; nothing is left running then.
+    pub async fn start(config: Config, embedder: impl Embedder) -> Result<Self, StartError> {
+        let mut programs = config.launch;
+        if let Some(dir) = &config.plugin_dir {
+            let found = discover(dir, config.plugin_config_dir.as_deref())
+                .map_err(|error| StartError::PluginDir(dir.clone(), error))?;
+            found.skipped.iter().for_each(|skipped| warn!("{skipped}"));
+            programs.extend(found.programs);
+        }
+        let listeners = config
+            .listen
+            .iter()
+            .map(|path| Listener::bind(path))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(StartError::Listen)?;
+        let embedder = SharedEmbedder(Arc::new(embedder));
+        let setup = Setup {
+            runtime_name: config.runtime_name,
+            runtime_version: config.runtime_version,
+            nri_version: config.nri_version,
+            registration_timeout: config.registration_timeout,
+            request_timeout: config.request_timeout,
+            settings: config.plugins,
+            programs,
+            judge: config.judge,
+            embedder: embedder.clone(),
+        };
+        let core = Core::new(setup, config.pods, config.containers);
+        let (orders, receiver) = mpsc::unbounded_channel();
+        let (sender, view) = watch::channel(View { settled: core.settled(), ..View::default() });
+        tokio::spawn(Actor::new(core, embedder, listeners, receiver, sender).run());
+        let host = Self { orders, view, next: Arc::default() };
+        host.wait(|view| view.settled).await;
+        Ok(host)
+    }
+
+    /// Tells that a pod has been created.
+    ///
+    /// # Errors
+    /// A [`Failure`]: a plugin refused, or one whose answer counts did not answer; no plugin's fault if the deadline is over.
+    pub async fn run_pod_sandbox(&self, pod: PodSandbox, deadline: Instant) -> Result<Told, Failure> {
+        self.tell(Event::RunPodSandbox, pod, None, deadline).await
+    }
+
+    /// Tells that a pod's resources are about to change. Plugins cannot change anything about it.
+    ///
+    /// # Errors
+    /// As [`Host::run_pod_sandbox`].
+    pub async fn update_pod_sandbox(
+        &self,
+        request: UpdatePodSandboxRequest,
+        deadline: Instant,
+    ) -> Result<Told, Failure> {
+        told(self.submit(Event::UpdatePodSandbox, Submission::UpdatePod(request), deadline).await)
+    }
+
+    /// Tells that a pod's resources have changed.
+    ///
+    /// # Errors
+    /// As [`Host::run_pod_sandbox`].
+    pub async fn post_update_pod_sandbox(&self, pod: PodSandbox, deadline: Instant) -> Result<Told, Failure> {
+        self.tell(Event::PostUpdatePodSandbox, pod, None, deadline).await
+    }
+
+    /// Tells that a pod has stopped.
+    ///
+    /// # Errors
+    /// As [`Host::run_pod_sandbox`].
+    pub async fn stop_pod_sandbox(&self, pod: PodSandbox, deadline: Instant) -> Result<Told, Failure> {
+        self.tell(Event::StopPodSandbox, pod, None, deadline).await
+    }
+
+    /// Tells that a pod has been removed. It is forgotten whatever comes of it.
+    ///
+    /// # Errors
+    /// As [`Host::run_pod_sandbox`].
+    pub async fn remove_pod_sandbox(&self, pod: PodSandbox, deadline: Instant) -> Result<Told, Failure> {
+        self.tell(Event::RemovePodSandbox, pod, None, deadline).await
+    }
+
+    /// Has the plugins adjust a container that is to be created, and the validators agree to the merged result.
+    ///
+    /// # Errors
+    /// A [`Failure`]: a plugin or validator refused, two plugins conflict, an answer is invalid, the policy rejects, or
+    /// one whose answer counts did not answer.
+    pub async fn create_container(
+        &self,
+        request: CreateContainerRequest,
+        deadline: Instant,
+    ) -> Result<Created, Failure> {
+        let event = Event::CreateContainer;
+        match self.submit(event, Submission::Create(Box::new(request)), deadline).await? {
+            Completion::Created(created) => Ok(*created),
+            _ => Err(Failure::stopped(event)),
+        }
+    }
+
+    /// Tells that a container has been created.
+    ///
+    /// # Errors
+    /// As [`Host::run_pod_sandbox`].
+    pub async fn post_create_container(
+        &self,
+        pod: PodSandbox,
+        container: Container,
+        deadline: Instant,
+    ) -> Result<Told, Failure> {
+        self.tell(Event::PostCreateContainer, pod, Some(container), deadline).await
+    }
+
+    /// Tells that a container is about to be started.
+    ///
+    /// # Errors
+    /// As [`Host::run_pod_sandbox`].
+    pub async fn start_container(
+        &self,
+        pod: PodSandbox,
+        container: Container,
+        deadline: Instant,
+    ) -> Result<Told, Failure> {
+        self.tell(Event::StartContainer, pod, Some(container), deadline).await
+    }
+
+    /// Tells that a container has been started.
+    ///
+    /// # Errors
+    /// As [`Host::run_pod_sandbox`].
+    pub async fn post_start_container(
+        &self,
+        pod: PodSandbox,
+        container: Container,
+        deadline: Instant,
+    ) -> Result<Told, Failure> {
+        self.tell(Event::PostStartContainer, pod, Some(container), deadline).await
+    }
+
+    /// Has the plugins change an update of a container's resources.
+    ///
+    /// # Errors
+    /// As [`Host::create_container`], without validators.
+    pub async fn update_container(
+        &self,
+        request: UpdateContainerRequest,
+        deadline: Instant,
+    ) -> Result<Updated, Failure> {
+        let event = Event::UpdateContainer;
+        match self.submit(event, Submission::Update(Box::new(request)), deadline).await? {
+            Completion::Updated(updated) => Ok(*updated),
+            _ => Err(Failure::stopped(event)),
+        }
+    }
+
+    /// Tells that a container's resources have changed.
+    ///
+    /// # Errors
+    /// As [`Host::run_pod_sandbox`].
+    pub async fn post_update_container(
+        &self,
+        pod: PodSandbox,
+        container: Container,
+        deadline: Instant,
+    ) -> Result<Told, Failure> {
+        self.tell(Event::PostUpdateContainer, pod, Some(container), deadline).await
+    }
+
+    /// Tells that a container has stopped; plugins may update others.
+    ///
+    /// # Errors
+    /// As [`Host::create_container`], without validators.
+    pub async fn stop_container(
+        &self,
+        request: StopContainerRequest,
+        deadline: Instant,
+    ) -> Result<Stopped, Failure> {
+        let event = Event::StopContainer;
+        match self.submit(event, Submission::Stop(request), deadline).await? {
+            Completion::Stopped(stopped) => Ok(*stopped),
+            _ => Err(Failure::stopped(event)),
+        }
+    }
+
+    /// Tells that a container has been removed. It is forgotten whatever comes of it.
+    ///
+    /// # Errors
+    /// As [`Host::run_pod_sandbox`].
+    pub async fn remove_container(
+        &self,
+        pod: PodSandbox,
+        container: Container,
+        deadline: Instant,
+    ) -> Result<Told, Failure> {
+        self.tell(Event::RemoveContainer, pod, Some(container), deadline).await
+    }
+
+    /// Takes a connection as if it had been accepted: for plugins in this process, and tests.
+    pub fn connect(&self, stream: UnixStream) {
+        drop(self.orders.send(Order::Connect(stream)));
+    }
+
+    /// The registered plugins, in the order in which they are asked, and the sums over all since the start.
+    pub async fn status(&self) -> (Vec<PluginStatus>, Totals) {
+        let (reply, answer) = oneshot::channel();
+        drop(self.orders.send(Order::Look(reply)));
+        answer.await.unwrap_or_default()
+    }
+
+    /// How many plugins get events now.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.view.borrow().active
+    }
+
+    /// Waits until so many plugins are active. False: they were not by the deadline.
+    pub async fn wait_active(&self, count: usize, deadline: Instant) -> bool {
+        timeout_at(deadline, self.wait(|view| view.active >= count)).await.unwrap_or(false)
+    }
+
+    /// Ends everything in order: Shutdown to every plugin, then SIGTERM and SIGKILL for launched ones, all of them reaped,
+    /// sockets removed. Takes a few seconds at most.
+    pub async fn shutdown(&self) {
+        drop(self.orders.send(Order::Shutdown));
+        self.wait(|view| view.stopped).await;
+    }
+
+    /// False: the host ended before.
+    async fn wait(&self, until: impl FnMut(&View) -> bool) -> bool {
+        let mut view = self.view.clone();
+        view.wait_for(until).await.is_ok()
+    }
+
+    async fn tell(
+        &self,
+        event: Event,
+        pod: PodSandbox,
+        container: Option<Container>,
+        deadline: Instant,
+    ) -> Result<Told, Failure> {
+        let notice = StateChangeEvent { event: event.into(), pod: Some(pod), container };
+        told(self.submit(event, Submission::Notice(notice), deadline).await)
+    }
+
+    async fn submit(
+        &self,
+        event: Event,
+        submission: Submission,
+        deadline: Instant,
+    ) -> Result<Completion, Failure> {
+        let id = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
+        let (reply, answer) = oneshot::channel();
+        drop(self.orders.send(Order::Submit { id, submission: Box::new(submission), deadline, reply }));
+        let waiting = Waiting { orders: &self.orders, id };
+        let result = answer.await;
+        std::mem::forget(waiting);
+        result.unwrap_or_else(|_| Err(Failure::stopped(event)))
+    }
+}
+
+/// A request whose result is awaited. Who stops waiting has cancelled it (EXT-019).
+struct Waiting<'a> {
+    orders: &'a mpsc::UnboundedSender<Order>,
+    id: RequestId,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        drop(self.orders.send(Order::Cancel(self.id)));
+    }
+}
+
+fn told(result: Result<Completion, Failure>) -> Result<Told, Failure> {
+    match result? {
+        Completion::Told(told) => Ok(told),
+        _ => Err(Failure::stopped(Event::Unknown)),
+    }
+}
+
+impl Failure {
+    /// The host ended before the request did.
+    fn stopped(event: Event) -> Self {
+        Self { event, cause: Cause::Stopped, plugins: Vec::new(), refused: Vec::new() }
+    }
+}

@@ -1,0 +1,361 @@
+//! The whole host over socket pairs, with plugins written out in the test.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nri_wire::api::{
+    ConfigureResponse, Container, ContainerUpdate, CreateContainerRequest, PodSandbox, RegisterPluginRequest,
+    SynchronizeResponse, UpdateContainersRequest, UpdateContainersResponse,
+};
+use nri_wire::api::{ContainerAdjustment, CreateContainerResponse, KeyValue};
+use nri_wire::io::tokio::{CallError, Peer, Requests, Role};
+use nri_wire::service;
+use nri_wire::ttrpc::Code;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
+use tokio::time::Instant;
+
+use super::*;
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(10)
+}
+
+fn pod() -> PodSandbox {
+    PodSandbox { id: "p1".into(), ..Default::default() }
+}
+
+fn container(id: &str) -> Container {
+    Container { id: id.into(), pod_sandbox_id: "p1".into(), ..Default::default() }
+}
+
+fn creation(id: &str) -> CreateContainerRequest {
+    CreateContainerRequest { pod: Some(pod()), container: Some(container(id)) }
+}
+
+async fn host(config: Config) -> Host {
+    Host::start(config, NoEmbedder).await.unwrap()
+}
+
+/// The plugin's end of a new connection.
+fn connect(host: &Host) -> (Peer, Requests) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    host.connect(ours);
+    Peer::start(theirs, Role::Plugin)
+}
+
+async fn register(peer: &Peer, name: &str) -> Result<(), CallError<service::RegisterPlugin>> {
+    let (index, base) = name.split_once('-').unwrap();
+    let request = RegisterPluginRequest {
+        plugin_name: base.into(),
+        plugin_idx: index.into(),
+        nri_version: "v0.12.5".into(),
+    };
+    peer.call::<service::RegisterPlugin>(&request, soon()).await.map(|_| ())
+}
+
+/// What a scripted plugin does with CreateContainer.
+#[derive(Clone, Copy)]
+enum Behaviour {
+    Env(&'static str, &'static str),
+    Refuse(&'static str),
+    Silent,
+}
+
+/// An active plugin, subscribed to these events; counts the requests that it gets.
+async fn plugin(
+    host: &Host,
+    name: &str,
+    events: i32,
+    behaviour: Behaviour,
+) -> (Peer, Arc<Mutex<Vec<String>>>) {
+    let count = host.active() + 1;
+    let (peer, requests) = connect(host);
+    let seen = Arc::<Mutex<Vec<String>>>::default();
+    tokio::spawn(serve(requests, events, behaviour, Arc::clone(&seen)));
+    register(&peer, name).await.unwrap();
+    assert!(host.wait_active(count, soon()).await);
+    (peer, seen)
+}
+
+async fn serve(mut requests: Requests, events: i32, behaviour: Behaviour, seen: Arc<Mutex<Vec<String>>>) {
+    let mut kept = Vec::new();
+    while let Some(request) = requests.next().await {
+        seen.lock().unwrap().push(request.method().to_owned());
+        match (request.method(), behaviour) {
+            ("Configure", _) => {
+                request.answer::<service::Configure>(Ok(ConfigureResponse { events, failure_policy: None }));
+            }
+            ("Synchronize", _) => {
+                let more = request.decode::<service::Synchronize>().unwrap().message.more;
+                request.answer::<service::Synchronize>(Ok(SynchronizeResponse { more, update: Vec::new() }));
+            }
+            ("CreateContainer", Behaviour::Env(key, value)) => {
+                let env = vec![KeyValue { key: key.into(), value: value.into() }];
+                let adjust = Some(ContainerAdjustment { env, ..Default::default() });
+                request.answer::<service::CreateContainer>(Ok(CreateContainerResponse {
+                    adjust,
+                    ..Default::default()
+                }));
+            }
+            ("CreateContainer", Behaviour::Refuse(why)) => request.refuse(Status::new(Code::Unknown, why)),
+            ("CreateContainer", Behaviour::Silent) => kept.push(request),
+            ("Shutdown", _) => request.answer::<service::Shutdown>(Ok(Default::default())),
+            ("StateChange", _) => request.answer::<service::StateChange>(Ok(Default::default())),
+            ("StartContainer", _) => {
+                let status = Status::no_method("StartContainer");
+                request.refuse(status);
+            }
+            _ => drop(request),
+        }
+    }
+}
+
+use nri_wire::ttrpc::Status;
+
+const CREATE: i32 = 0x8;
+const START: i32 = 0x20;
+
+#[tokio::test]
+async fn two_plugins_adjust_one_container() {
+    let host = host(Config::default()).await;
+    let (_b, _) = plugin(&host, "20-b", CREATE, Behaviour::Env("B", "2")).await;
+    let (_a, seen) = plugin(&host, "10-a", CREATE | START, Behaviour::Env("A", "1")).await;
+    let created = host.create_container(creation("c1"), soon()).await.unwrap();
+    let env: Vec<_> = created.merged.adjust.env.iter().map(|e| e.key.as_str()).collect();
+    assert_eq!(env, ["A", "B"]);
+    let told = host.start_container(pod(), container("c1"), soon()).await.unwrap();
+    assert_eq!(told.plugins.len(), 1);
+    assert_eq!(
+        *seen.lock().unwrap(),
+        ["Configure", "Synchronize", "CreateContainer", "StartContainer", "StateChange"]
+    );
+    let (plugins, totals) = host.status().await;
+    assert_eq!(plugins.iter().map(|p| p.name.full()).collect::<Vec<_>>(), ["10-a", "20-b"]);
+    assert_eq!((plugins[0].tally.answers, totals.joined), (2, 2));
+    host.shutdown().await;
+    assert_eq!(seen.lock().unwrap().last().unwrap(), "Shutdown");
+}
+
+#[tokio::test]
+async fn a_conflict_and_a_veto_are_told_apart() {
+    let host = host(Config::default()).await;
+    let (a, _) = plugin(&host, "10-a", CREATE, Behaviour::Env("FOO", "1")).await;
+    let (b, _) = plugin(&host, "20-b", CREATE, Behaviour::Env("FOO", "2")).await;
+    let failure = host.create_container(creation("c1"), soon()).await.unwrap_err();
+    assert!(matches!(failure.cause, Cause::Merge(_)), "{failure}");
+    b.close("enough");
+    while host.active() > 1 {
+        tokio::task::yield_now().await;
+    }
+    let (_v, _) = plugin(&host, "30-v", CREATE, Behaviour::Refuse("no")).await;
+    let failure = host.create_container(creation("c1"), soon()).await.unwrap_err();
+    assert!(matches!(failure.cause, Cause::Veto { .. }), "{failure}");
+    assert!(!a.is_closed());
+}
+
+/// EXT-014: the time-out is the plugin's own; the answer leaves before the caller's deadline.
+#[tokio::test]
+async fn a_silent_plugin_is_late() {
+    let config = Config { request_timeout: Duration::from_millis(100), ..Config::default() };
+    let host = host(config).await;
+    let (_a, _) = plugin(&host, "10-a", CREATE, Behaviour::Silent).await;
+    let created = host.create_container(creation("c1"), soon()).await.unwrap();
+    assert_eq!(created.plugins[0].outcome, Outcome::Late);
+    let start = Instant::now();
+    let created = host.create_container(creation("c2"), soon()).await.unwrap();
+    assert_eq!(created.plugins[0].outcome, Outcome::Late);
+    assert!(start.elapsed() < Duration::from_millis(90), "skipped at once");
+}
+
+/// EXT-019: who drops the future has cancelled the request.
+#[tokio::test]
+async fn a_dropped_future_cancels() {
+    let host = host(Config::default()).await;
+    let (a, seen) = plugin(&host, "10-a", CREATE, Behaviour::Silent).await;
+    let future = host.create_container(creation("c1"), soon());
+    assert!(tokio::time::timeout(Duration::from_millis(50), future).await.is_err());
+    assert_eq!(seen.lock().unwrap().len(), 3);
+    assert!(!a.is_closed());
+    assert_eq!(host.status().await.0[0].tally.lates, 0);
+}
+
+/// A7: refused, answered, closed. A3, EXT-036. A2, EXT-035.
+#[tokio::test]
+async fn registration_is_checked() {
+    let host = host(Config::default()).await;
+    let (bad, _requests) = connect(&host);
+    let Err(CallError::Status(status)) = register(&bad, "10-foo,bar").await else { panic!("not refused") };
+    assert!(status.message.starts_with("invalid plugin name"), "{status}");
+    bad.closed().await;
+
+    let ask = UpdateContainersRequest::default();
+    let (early, _requests) = connect(&host);
+    match early.call::<service::UpdateContainers>(&ask, soon()).await {
+        Err(CallError::Status(status)) => assert_eq!(status.code, Code::FailedPrecondition),
+        other => panic!("{other:?}"),
+    }
+
+    let (peer, _) = plugin(&host, "10-a", CREATE, Behaviour::Silent).await;
+    match register(&peer, "20-b").await {
+        Err(CallError::Status(status)) => assert_eq!(status.code, Code::AlreadyExists),
+        other => panic!("{other:?}"),
+    }
+    assert!(!peer.is_closed());
+}
+
+/// CONF-225: unsolicited updates reach the embedding runtime, and what failed comes back.
+#[tokio::test]
+async fn unsolicited_updates_are_applied() {
+    struct Runtime(Arc<Mutex<Vec<String>>>);
+    impl Embedder for Runtime {
+        fn update<'a>(
+            &'a self,
+            plugin: &'a nri_wire::name::PluginName,
+            updates: Vec<ContainerUpdate>,
+        ) -> Callback<'a, Vec<ContainerUpdate>> {
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                let mut seen = self.0.lock().unwrap();
+                seen.extend(updates.iter().map(|update| format!("{plugin} {}", update.container_id)));
+                updates.into_iter().filter(|update| update.container_id == "gone").collect()
+            })
+        }
+    }
+    let seen = Arc::<Mutex<Vec<String>>>::default();
+    let host = Host::start(Config::default(), Runtime(Arc::clone(&seen))).await.unwrap();
+    let (peer, _) = plugin(&host, "10-a", CREATE, Behaviour::Silent).await;
+    let update =
+        ["c1", "gone"].map(|id| ContainerUpdate { container_id: id.into(), ..Default::default() }).to_vec();
+    let request = UpdateContainersRequest { update, evict: Vec::new() };
+    let UpdateContainersResponse { failed } =
+        peer.call::<service::UpdateContainers>(&request, soon()).await.unwrap().message;
+    assert_eq!(failed.len(), 1);
+    assert_eq!(*seen.lock().unwrap(), ["10-a c1", "10-a gone"]);
+}
+
+/// Hostile bytes end their own connection, and nothing else.
+#[tokio::test]
+async fn garbage_ends_one_connection() {
+    let host = host(Config::default()).await;
+    let (_a, _) = plugin(&host, "10-a", CREATE, Behaviour::Env("A", "1")).await;
+    let mut connections = Vec::new();
+    for bytes in [&[0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff][..], &[0xff; 64], &[0, 0, 0, 2, 0, 0, 0]] {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        host.connect(ours);
+        theirs.write_all(bytes).await.unwrap();
+        connections.push(theirs);
+    }
+    let created = host.create_container(creation("c1"), soon()).await.unwrap();
+    assert_eq!(created.plugins[0].outcome, Outcome::Answer);
+}
+
+/// A8: silent connections delay nobody; the 65th is refused.
+#[tokio::test]
+async fn silent_connections_delay_nobody() {
+    let host = host(Config::default()).await;
+    let silent: Vec<_> = (0..63).map(|_| connect(&host)).collect();
+    let (_a, _) = plugin(&host, "10-a", CREATE, Behaviour::Env("A", "1")).await;
+    let more = [connect(&host), connect(&host)];
+    more[1].0.closed().await;
+    assert!(!more[0].0.is_closed() && silent.iter().all(|(peer, _)| !peer.is_closed()));
+}
+
+/// A1, A9: plugins that connect by themselves. The socket goes with the host.
+#[tokio::test]
+async fn plugins_connect_to_the_socket() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("nri.sock");
+    let host = host(Config { listen: vec![path.clone()], ..Config::default() }).await;
+    let (peer, requests) = Peer::start(UnixStream::connect(&path).await.unwrap(), Role::Plugin);
+    tokio::spawn(serve(requests, CREATE, Behaviour::Env("A", "1"), Arc::default()));
+    register(&peer, "10-a").await.unwrap();
+    assert!(host.wait_active(1, soon()).await);
+    let (plugins, _) = host.status().await;
+    assert_eq!(plugins[0].pid, Some(std::process::id()));
+    host.shutdown().await;
+    assert!(!path.exists());
+    peer.closed().await;
+}
+
+/// The whole host ends with its last handle.
+#[tokio::test]
+async fn a_forsaken_host_ends() {
+    let host = host(Config::default()).await;
+    let (peer, seen) = plugin(&host, "10-a", CREATE, Behaviour::Silent).await;
+    drop(host);
+    peer.closed().await;
+    assert_eq!(seen.lock().unwrap().last().unwrap(), "Shutdown");
+}
+
+fn script(name: &str, text: &str, dir: &std::path::Path) -> Program {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = dir.join(name);
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    Program { name: name.parse().unwrap(), path, args: Vec::new(), config: String::new() }
+}
+
+/// `spec/wire.md` 4.3: one argument, exactly three variables, descriptor 3.
+#[tokio::test]
+async fn a_launched_plugin_gets_its_environment_and_nothing_else() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("out");
+    let text = format!(
+        "#!/bin/sh\n{{ echo \"$#\"; tr '\\0' '\\n' < /proc/$$/environ; readlink /proc/$$/fd/3; }} > {}\n",
+        out.display()
+    );
+    let program = script("10-a", &text, root.path());
+    let settings = PluginSettings { restart: Some(false), ..Default::default() };
+    let plugins = std::collections::BTreeMap::from([("*".to_owned(), settings)]);
+    let host = host(Config { launch: vec![program], plugins, ..Config::default() }).await;
+    let text = std::fs::read_to_string(&out).unwrap();
+    let mut lines: Vec<_> = text.lines().collect();
+    assert!(lines.pop().unwrap().starts_with("socket:"), "{text}");
+    assert_eq!(lines, ["0", "NRI_PLUGIN_IDX=10", "NRI_PLUGIN_NAME=a", "NRI_PLUGIN_SOCKET=3"]);
+    assert_eq!(host.status().await.0.len(), 0);
+}
+
+/// B7, B8: a launched plugin that ignores everything is killed and reaped; the start does not wait for ever, either.
+#[tokio::test]
+async fn a_stubborn_plugin_is_killed() {
+    let root = tempfile::tempdir().unwrap();
+    let pid_file = root.path().join("pid");
+    let text =
+        format!("#!/bin/sh\ntrap '' TERM HUP\necho $$ > {}\nwhile :; do sleep 1; done\n", pid_file.display());
+    let config = Config {
+        launch: vec![script("10-a", &text, root.path())],
+        registration_timeout: Duration::from_millis(300),
+        ..Config::default()
+    };
+    let host = host(config).await;
+    let pid = std::fs::read_to_string(&pid_file).unwrap();
+    host.shutdown().await;
+    assert!(!std::path::Path::new(&format!("/proc/{}", pid.trim())).exists());
+}
+
+/// A file that cannot be executed is a warning.
+#[tokio::test]
+async fn a_plugin_that_cannot_start_is_skipped() {
+    let program = Program {
+        name: "10-a".parse().unwrap(),
+        path: "/nonexistent/10-a".into(),
+        args: Vec::new(),
+        config: String::new(),
+    };
+    let host = host(Config { launch: vec![program], ..Config::default() }).await;
+    host.create_container(creation("c1"), soon()).await.unwrap();
+}
+
+/// The start fails with nothing left behind.
+#[tokio::test]
+async fn a_start_that_cannot_be() {
+    let root = tempfile::tempdir().unwrap();
+    let (socket, file) = (root.path().join("s"), root.path().join("file"));
+    std::fs::write(&file, "").unwrap();
+    let config = Config { listen: vec![socket.clone(), file.join("s")], ..Config::default() };
+    assert!(matches!(Host::start(config, NoEmbedder).await, Err(StartError::Listen(_))));
+    assert!(!socket.exists());
+    let config = Config { plugin_dir: Some(file), ..Config::default() };
+    assert!(matches!(Host::start(config, NoEmbedder).await, Err(StartError::PluginDir(..))));
+}

@@ -1,0 +1,47 @@
+//! Every limit of this crate, with its unit and where it comes from.
+
+use std::time::Duration;
+
+/// Least time that a request keeps back from its caller's deadline for the answer to travel (`design.md` 5).
+pub const MARGIN_MIN: Duration = Duration::from_millis(50);
+/// A request keeps back this part of its caller's deadline, one in so many (`design.md` 5: 10 %).
+pub const MARGIN_PART: u32 = 10;
+/// Time kept for each plugin that is still to be called after this one, one part in so many of the request's whole
+/// budget; all of them together get at most half of it.
+pub const RESERVE_PART: u32 = 10;
+/// A plugin that got less than this part of its time-out, or of the request's whole budget, is not at fault when it is over.
+pub const FAIR_PART: u32 = 3;
+
+/// Calls in a row that a plugin may miss before its connection is closed (`design.md` 5).
+pub const MISSED_CALLS_MAX: u32 = 3;
+/// Longest that an answer may be outstanding before the connection is closed (`design.md` 5).
+pub const OUTSTANDING_MAX: Duration = Duration::from_secs(30);
+
+/// Most connections that have not registered yet (`design.md` 3, invariant 7).
+pub const UNREGISTERED_MAX: usize = 64;
+/// First pause after a plugin failed to join or a launched one ended (`design.md` 5).
+pub const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
+/// Longest such pause; each is twice the one before (`design.md` 5).
+pub const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+/// A plugin that was active for this long starts again with the first pause.
+pub const BACK_OFF_FORGET: Duration = Duration::from_secs(60);
+/// Most names whose failures are remembered; the oldest is forgotten first.
+pub const BACK_OFF_NAMES_MAX: usize = 256;
+
+/// Most events that are kept for a plugin while it joins; more and the joining is given up.
+pub const MISSED_EVENTS_MAX: usize = 4096;
+
+/// What a plugin gets for its Shutdown call (quirk B8).
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
+/// What a launched plugin gets between the end of its connection and SIGTERM.
+pub const EXIT_GRACE: Duration = Duration::from_millis(200);
+/// What a launched plugin gets between SIGTERM and SIGKILL.
+pub const TERM_GRACE: Duration = Duration::from_secs(1);
+/// Longest line of a launched plugin's standard error that is logged as one line, in bytes.
+pub const STDERR_LINE_MAX: usize = 4096;
+/// Pause after a failed accept (quirk A9).
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Longest configuration text of a plugin, in bytes: it must fit into one Configure message.
+pub const CONFIG_TEXT_MAX: u64 = 3 << 20;
+/// Most bytes of a peer's text (reasons, errors) that are kept.
+pub const REASON_MAX: usize = 16 << 10;
