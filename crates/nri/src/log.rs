@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 /// Options of every command.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct Options {
     /// Say more; twice: say everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
@@ -18,9 +18,10 @@ pub(crate) struct Options {
 }
 
 /// Form of the log.
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, Default, ValueEnum)]
 pub(crate) enum Format {
     /// Lines for people
+    #[default]
     Text,
     /// One JSON object a line
     Json,

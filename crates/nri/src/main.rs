@@ -1,12 +1,13 @@
 //! The `nri` command: one small table of commands; each command is a module of its own.
 
 mod failure;
-#[cfg(test)]
 mod json;
 mod log;
+mod plugins;
 mod run;
 mod seccomp;
 mod settings;
+mod timestamp;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -33,11 +34,16 @@ struct Cli {
 #[derive(clap::Subcommand)]
 enum Command {
     Run(run::Args),
+    Plugin(plugins::Args),
     Seccomp(seccomp::Args),
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(plugin) = arguments.first().and_then(|program| plugins::of_program(program)) {
+        log::start(&log::Options::default());
+        return plugin.run();
+    }
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &arguments),
@@ -45,6 +51,7 @@ fn main() -> ExitCode {
     log::start(&cli.log);
     match cli.command {
         Command::Run(args) => run::main(&args),
+        Command::Plugin(args) => plugins::main(&args),
         Command::Seccomp(args) => seccomp::main(&args),
     }
 }
