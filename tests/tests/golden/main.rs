@@ -1,6 +1,11 @@
 //! Bytes recorded from the Go reference (`tests/golden`), both directions: messages, and whole conversations.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how a failure is reported")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is how a failure is reported"
+)]
 
 mod messages;
 mod sessions;
