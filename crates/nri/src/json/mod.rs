@@ -46,8 +46,13 @@ pub(crate) fn from_json<M: Message + Name + Default>(json: &Value) -> Result<Rea
 
 #[expect(clippy::expect_used, reason = "the embedded descriptors hold every message; tested")]
 fn descriptor<M: Name>() -> MessageDescriptor {
+    pool().get_message_by_name(&M::full_name()).expect("the embedded descriptors hold every message")
+}
+
+#[expect(clippy::expect_used, reason = "the embedded descriptors decode; tested")]
+fn pool() -> &'static DescriptorPool {
     static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
         DescriptorPool::decode(nri_wire::api::DESCRIPTOR_SET).expect("the embedded descriptors decode")
     });
-    POOL.get_message_by_name(&M::full_name()).expect("the embedded descriptors hold every message")
+    &POOL
 }

@@ -135,3 +135,30 @@ fn every_message_is_described() {
         ContainerAdjustment ContainerUpdate ContainerEviction LinuxResources OwningPlugins PluginInstance
         LinuxSeccomp Empty);
 }
+
+/// Every message in several cases, as the reference encodes them and writes them as JSON (`tests/go/golden.go`).
+#[test]
+fn golden() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/messages.jsonl");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut cases = 0;
+    for line in text.lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let name = format!("nri.pkg.api.v1alpha1.{}", case["message"].as_str().unwrap());
+        let descriptor = pool().get_message_by_name(&name).unwrap();
+        let bytes: Vec<u8> = case["hex"]
+            .as_str()
+            .unwrap()
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect();
+        let message = DynamicMessage::decode(descriptor.clone(), bytes.as_slice()).unwrap();
+        assert_eq!(write::message(&message), case["json"], "{name} {}", case["case"]);
+        let mut unknown = Vec::new();
+        let read = read::message(&descriptor, &case["json"], "", &mut unknown).unwrap();
+        assert_eq!((read, unknown), (message, Vec::new()), "{name} {}", case["case"]);
+        cases += 1;
+    }
+    assert!(cases > 400, "{cases}");
+}
