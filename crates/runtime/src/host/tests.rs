@@ -11,7 +11,7 @@ use nri_wire::api::{ContainerAdjustment, CreateContainerResponse, KeyValue};
 use nri_wire::io::tokio::{CallError, Peer, Requests, Role};
 use nri_wire::service;
 use nri_wire::ttrpc::Code;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
@@ -234,20 +234,90 @@ async fn unsolicited_updates_are_applied() {
     assert_eq!(*seen.lock().unwrap(), ["10-a c1", "10-a gone"]);
 }
 
-/// Hostile bytes end their own connection, and nothing else.
+/// A6 and the other ends that a peer brings on itself: its own connection closes, nothing else does.
 #[tokio::test]
-async fn garbage_ends_one_connection() {
+async fn hostile_bytes_end_their_own_connection() {
     let host = host(Config::default()).await;
     let (_a, _) = plugin(&host, "10-a", CREATE, Behaviour::Env("A", "1")).await;
-    let mut connections = Vec::new();
-    for bytes in [&[0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff][..], &[0xff; 64], &[0, 0, 0, 2, 0, 0, 0]] {
+    let frame = |payload: &[u8]| {
+        let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&[0, 0, 0, 2], &len[..], payload].concat()
+    };
+    // A request with an even stream id, which is answered; 64 such errors are tolerated.
+    let even = frame(&[0, 0, 0, 0, 0, 0, 0, 2, 1, 0]);
+    for (bytes, ends) in [
+        (vec![0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff], true),
+        (even.repeat(65), true),
+        (even.repeat(64), false),
+        (frame(&[0xff; 10]), false),
+        (frame(&[]), false),
+    ] {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         host.connect(ours);
-        theirs.write_all(bytes).await.unwrap();
-        connections.push(theirs);
+        theirs.write_all(&bytes).await.unwrap();
+        let mut answers = Vec::new();
+        let end = tokio::time::timeout(Duration::from_millis(300), theirs.read_to_end(&mut answers)).await;
+        assert_eq!(end.is_ok(), ends, "{:x?}", &bytes[..bytes.len().min(16)]);
+        let created = host.create_container(creation("c1"), soon()).await.unwrap();
+        assert_eq!(created.plugins[0].outcome, Outcome::Answer);
     }
-    let created = host.create_container(creation("c1"), soon()).await.unwrap();
-    assert_eq!(created.plugins[0].outcome, Outcome::Answer);
+}
+
+/// Before it has registered, a peer may not send more than 64 KiB at once; the connection survives.
+#[tokio::test]
+async fn strangers_must_be_brief() {
+    let host = host(Config::default()).await;
+    let (peer, _requests) = connect(&host);
+    let plugin_name = "x".repeat(100_000);
+    let request = RegisterPluginRequest { plugin_name, plugin_idx: "10".into(), ..Default::default() };
+    match peer.call::<service::RegisterPlugin>(&request, soon()).await {
+        Err(CallError::Status(status)) => assert_eq!(status.code, Code::ResourceExhausted),
+        other => panic!("{other:?}"),
+    }
+    assert!(!peer.is_closed());
+}
+
+/// An answer over the scanner's caps ends the connection: the plugin is gone, the request goes on. One that is merely
+/// invalid (here: a text that is no UTF-8) fails the request, and the plugin stays (quirk C14).
+#[tokio::test]
+async fn unusable_answers() {
+    let host = host(Config::default()).await;
+    let mut peers = Vec::new();
+    for (name, elements, appendix) in
+        [("10-huge", 250_000, &[][..]), ("20-garbled", 0, &[0x1a, 0x03, 0x0a, 0x01, 0xff][..])]
+    {
+        let (peer, mut requests) = connect(&host);
+        tokio::spawn(async move {
+            while let Some(request) = requests.next().await {
+                match request.method() {
+                    "Configure" => {
+                        let answer = ConfigureResponse { events: CREATE, failure_policy: None };
+                        request.answer::<service::Configure>(Ok(answer));
+                    }
+                    "CreateContainer" => {
+                        let update = vec![ContainerUpdate::default(); elements];
+                        let answer = CreateContainerResponse { update, ..Default::default() };
+                        request.answer_with::<service::CreateContainer>(Ok(answer), appendix);
+                    }
+                    _ => request.answer::<service::Synchronize>(Ok(SynchronizeResponse::default())),
+                }
+            }
+        });
+        register(&peer, name).await.unwrap();
+        peers.push(peer);
+    }
+    assert!(host.wait_active(2, soon()).await);
+    let failure = host.create_container(creation("c1"), soon()).await.unwrap_err();
+    assert_eq!(failure.plugins[0].outcome, Outcome::Gone);
+    match failure.cause {
+        Cause::Invalid { plugin, reason } => {
+            assert_eq!(plugin.full(), "20-garbled");
+            assert!(reason.contains("UTF-8"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    peers[0].closed().await;
+    assert!(!peers[1].is_closed());
 }
 
 /// A8: silent connections delay nobody; the 65th is refused.

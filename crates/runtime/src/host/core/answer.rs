@@ -79,9 +79,7 @@ impl Core {
                 // Quirk C11: who asks for everything asks for what it knows.
                 info!(plugin = %known.label(), event = display_name(call.event), "not known to it: unsubscribed");
                 known.events = known.events.without(nri_wire::event::EventMask::NONE.with(call.event));
-                if call.event == Event::ValidateContainerAdjustment || call.event == Event::UpdatePodSandbox {
-                    self.conclude(request, plugin, Outcome::Answer, took, now);
-                }
+                self.conclude(request, plugin, Outcome::Answer, took, now);
             }
             End::Status(status) => {
                 known.tally.vetoes += 1;

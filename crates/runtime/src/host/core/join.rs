@@ -55,18 +55,23 @@ impl Joining {
 
 impl Core {
     pub(super) fn begin_joining(&mut self, id: PluginId, now: Instant) {
-        self.set_stage(id, Stage::Joining(Box::default()));
-        match self.table.untold(&Told::default()) {
-            Err(object) => self.close(id, &object.to_string(), now),
-            Ok(mut parts) => match parts.next().filter(|first| first.more) {
-                None => self.cut(id, now),
-                Some(first) => {
-                    if let Some(joining) = self.joining(id) {
-                        joining.parts = Some(parts);
-                    }
-                    self.send_part(id, first, now);
-                }
-            },
+        let mut joining = Box::<Joining>::default();
+        let parts = self.table.untold(&mut joining.told);
+        let first = match parts {
+            Err(object) => return self.close(id, &object.to_string(), now),
+            Ok(mut parts) => {
+                let first = parts.next().filter(|first| first.more);
+                joining.parts = Some(parts);
+                first
+            }
+        };
+        if first.is_none() {
+            joining.told = Told::default();
+        }
+        self.set_stage(id, Stage::Joining(joining));
+        match first {
+            Some(first) => self.send_part(id, first, now),
+            None => self.cut(id, now),
         }
     }
 
@@ -85,7 +90,7 @@ impl Core {
     fn last_part(&mut self, id: PluginId, now: Instant) {
         let Some(Plugin { stage: Stage::Joining(joining), .. }) = self.plugins.get_mut(&id) else { return };
         joining.step = Step::Last;
-        match self.table.untold(&joining.told) {
+        match self.table.untold(&mut joining.told) {
             Err(object) => self.close(id, &object.to_string(), now),
             Ok(parts) => {
                 joining.parts = Some(parts);
@@ -107,7 +112,6 @@ impl Core {
         };
         let deadline = now + rules.sync_timeout;
         joining.exhausted = !part.more;
-        joining.told.add(&part);
         part.more |= !matches!(joining.step, Step::Last);
         self.call(id, Purpose::Synchronize, Message::Synchronize(Box::new(part)), now, deadline, true);
     }

@@ -104,6 +104,11 @@ impl Core {
                 name
             }
         };
+        if self.plugins.iter().any(|(other, known)| *other != id && known.name.as_ref() == Some(&name)) {
+            // Quirk D17: allowed, in the order of arrival, but nobody can tell their changes apart.
+            warn!(plugin = %name, "another plugin of this name is connected");
+        }
+        let Some(plugin) = self.plugins.get_mut(&id) else { return Err(Refusal::NotActive) };
         plugin.rules = Rules::new(&self.setup, Some(&name), Default::default());
         plugin.name = Some(name);
         plugin.stage = Stage::Configuring;

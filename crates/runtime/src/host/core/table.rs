@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nri_policy::judge::{Target, Targets};
-use nri_wire::api::{Container, PodSandbox, StateChangeEvent, SynchronizeRequest};
+use nri_wire::api::{Container, PodSandbox, StateChangeEvent};
 use nri_wire::event::Event;
 use nri_wire::synchronize::{ObjectTooLong, Parts};
 
@@ -48,12 +48,13 @@ impl Table {
         }
     }
 
-    /// Everything that a plugin has not been told yet, in parts.
-    pub(super) fn untold(&self, told: &Told) -> Result<Parts, ObjectTooLong> {
-        let pods = self.pods.values().filter(|pod| !told.pods.contains(&pod.id));
-        let containers =
-            self.containers.values().filter(|container| !told.containers.contains(&container.id));
-        Parts::new(pods.cloned().collect(), containers.cloned().collect())
+    /// Everything that a plugin has not been told yet, in parts. It counts as told from now on: what happens to it while
+    /// the parts go out, the plugin hears afterwards.
+    pub(super) fn untold(&self, told: &mut Told) -> Result<Parts, ObjectTooLong> {
+        let pods: Vec<_> =
+            self.pods.values().filter(|pod| told.pods.insert(pod.id.clone())).cloned().collect();
+        let containers = self.containers.values().filter(|c| told.containers.insert(c.id.clone()));
+        Parts::new(pods, containers.cloned().collect())
     }
 }
 
@@ -69,7 +70,7 @@ impl Targets for Table {
     }
 }
 
-/// What a plugin that joins has been told.
+/// What a plugin that joins has been told, or is being told.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pods: BTreeSet<String>,
@@ -77,12 +78,6 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// A part has been sent.
-    pub(super) fn add(&mut self, part: &SynchronizeRequest) {
-        self.pods.extend(part.pods.iter().map(|pod| pod.id.clone()));
-        self.containers.extend(part.containers.iter().map(|container| container.id.clone()));
-    }
-
     /// Whether an event is about something that the plugin knows.
     pub(super) fn knows(&self, notice: &StateChangeEvent) -> bool {
         match (&notice.container, &notice.pod) {
