@@ -18,7 +18,7 @@
 //!   - set: [{names: [mkdir], action: ERRNO, errnoRet: 1}]
 //!   - switch: {from: ERRNO, names: [ptrace], to: NOTIFY}
 //!   - default: {action: LOG}
-//!   listener:
+//!   listener:                                  # set where a rule of the policy says NOTIFY
 //!     path: /run/seccomp-agents/{namespace}/{name}.sock
 //!     pathAnnotation: seccomp.example.com/listener       # what the pod's author says comes first, if named here
 //!     metadata: "{namespace}/{name}/{container}"

@@ -83,14 +83,31 @@ impl Rule {
         for (at, edit) in self.edits.iter().enumerate() {
             edit.apply(&mut policy).map_err(|ineffective| Reason::Edit(at, ineffective))?;
         }
-        if let Some(path) = self.listener.path(pod, container).map_err(Reason::Listener)? {
-            policy.listener_path = Some(listener::check(path, directories).map_err(Reason::Listener)?);
+        self.set_listener(&mut policy, pod, container, directories).map_err(Reason::Listener)?;
+        policy.check().map_err(Reason::Result)?;
+        Ok(Some(policy))
+    }
+
+    /// A listener that nothing is put before is not set: crun connects to it all the same, and fails where nobody listens.
+    fn set_listener(
+        &self,
+        policy: &mut Policy,
+        pod: &PodSandbox,
+        container: &Container,
+        directories: &[Directory],
+    ) -> Result<(), ListenerError> {
+        let path = self.listener.path(pod, container)?;
+        let path = path.map(|path| listener::check(path, directories)).transpose()?;
+        if !policy.syscalls.iter().any(|entry| entry.action == Action::Notify) {
+            return Ok(());
+        }
+        if path.is_some() {
+            policy.listener_path = path;
         }
         if let Some(metadata) = self.listener.metadata(pod, container) {
             policy.listener_metadata = Some(metadata);
         }
-        policy.check().map_err(Reason::Result)?;
-        Ok(Some(policy))
+        Ok(())
     }
 
     /// A rule that only matches is how containers are exempted from later ones.

@@ -55,6 +55,10 @@ fn policies() {
             ]}),
         ),
         (
+            "{listenerDirectories: [/nonexistent/l], rules: [{listener: {path: /nonexistent/l/s, metadata: m}}]}",
+            allow_list(),
+        ),
+        (
             "{listenerDirectories: [/nonexistent/l], rules: [{edits: [{set: [{names: [mkdir], action: NOTIFY}]}], listener: {path: '/nonexistent/l/{namespace}/{name}/{uid}/{container}', metadata: '{name}/{container}'}}]}",
             json!({"defaultAction": "SCMP_ACT_ERRNO", "listenerPath": "/nonexistent/l/team-a/web/u1/app", "listenerMetadata": "web/app", "syscalls": [
                 {"names": ["read"], "action": "SCMP_ACT_ALLOW"}, {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}
