@@ -1,0 +1,267 @@
+//! `nri seccomp listen` at the other end of real policies, under runc and crun.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is how a failure is reported")]
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nri_tests::ours::nri;
+use nri_tests::{is_root, skipped};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// Longest that anything here may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A listener that does not outlive its test.
+struct Listener {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Listener {
+    fn start(socket: PathBuf, args: &[&str]) -> Self {
+        let child = Command::new(nri())
+            .args(["seccomp", "listen"])
+            .arg(&socket)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let listener = Self { child, socket };
+        wait_for("the listener's socket", || UnixStream::connect(&listener.socket).is_ok());
+        listener
+    }
+
+    fn stop(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end: its lines and what it said.
+    fn finish(mut self) -> (Vec<Value>, String) {
+        let mut status = None;
+        wait_for("the listener's end", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        let (mut lines, mut said) = (String::new(), String::new());
+        self.child.stdout.take().unwrap().read_to_string(&mut lines).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(status.unwrap().code(), Some(0), "{said}");
+        assert!(!self.socket.exists(), "the socket stays behind");
+        (lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), said)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // It has ended in tests that pass.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A bundle that sees the host's programs, with this policy.
+fn bundle(folder: &Path, policy: &Value, command: &str) {
+    std::fs::create_dir_all(folder.join("rootfs")).unwrap();
+    let bind = |path: &&str| json!({"destination": path, "source": path, "type": "bind", "options": ["rbind", "ro"]});
+    let shared = ["/usr", "/bin", "/lib", "/lib64"];
+    let mut mounts: Vec<Value> = shared.iter().filter(|path| Path::new(path).exists()).map(bind).collect();
+    mounts.push(json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs"}));
+    mounts.push(json!({"destination": "/proc", "type": "proc", "source": "proc"}));
+    mounts.push(json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}));
+    let spec = json!({
+        "ociVersion": "1.0.2",
+        "process": {"user": {"uid": 0, "gid": 0}, "cwd": "/", "env": ["PATH=/usr/bin:/bin"],
+            "args": ["sh", "-c", command], "noNewPrivileges": true},
+        "root": {"path": "rootfs"},
+        "mounts": mounts,
+        "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}], "seccomp": policy}
+    });
+    std::fs::write(folder.join("config.json"), spec.to_string()).unwrap();
+}
+
+fn run(runtime: &str, id: &str, folder: &Path) -> Output {
+    let mut command = Command::new("unshare");
+    // crun 1.8 refuses hosts with a cgroup v2 hierarchy beside v1; where there is none, nothing is to be hidden.
+    let script = "umount /sys/fs/cgroup/unified 2>/dev/null; exec \"$@\"";
+    command.args(["--mount", "sh", "-c", script, "sh"]).arg(nri());
+    command.args(["run", "--runtime", runtime, "--id", id, "--bundle"]).arg(folder);
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+fn possible(runtime: &str) -> bool {
+    if !is_root() {
+        skipped("containers need root");
+        return false;
+    }
+    let found = Command::new(runtime).arg("--version").output().is_ok();
+    if !found {
+        skipped(&format!("{runtime} is absent; install the package {runtime}"));
+    }
+    found
+}
+
+/// Every answer, as a program in the container sees it.
+#[test]
+fn answers() {
+    for runtime in ["runc", "crun"] {
+        if !possible(runtime) {
+            continue;
+        }
+        for (case, args, command, expect, actions) in [
+            (0, &["--action", "continue"][..], "mkdir /tmp/a && echo made", "made\n", &["continue"][..]),
+            (
+                1,
+                &["--syscall", "mkdir=errno=30"],
+                "mkdir /tmp/a 2>&1 | grep -o Read-only; test -e /tmp/a || echo none",
+                "Read-only\nnone\n",
+                &["errno=30"],
+            ),
+            (
+                2,
+                &["--syscall", "mkdir=return=0"],
+                "mkdir /tmp/a && test -e /tmp/a || echo none",
+                "none\n",
+                &["return=0"],
+            ),
+            (
+                3,
+                &["--action", "errno=1", "--syscall", "mkdir=log"],
+                "mkdir /tmp/a && mkdir /tmp/b && echo made",
+                "made\n",
+                &["log", "log"],
+            ),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let socket = folder.path().join("s");
+            bundle(
+                folder.path(),
+                &json!({
+                    "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": socket, "listenerMetadata": "meta",
+                    "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}]
+                }),
+                command,
+            );
+            let id = format!("nri-test-answers-{runtime}-{case}");
+            let listener = Listener::start(socket, &[args, &["--once"]].concat());
+            let output = run(runtime, &id, folder.path());
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(String::from_utf8_lossy(&output.stdout), expect, "{runtime} {args:?}: {stderr}");
+            let (lines, said) = listener.finish();
+            let found: Vec<&str> = lines.iter().map(|line| line["action"].as_str().unwrap()).collect();
+            assert_eq!(found, actions, "{runtime} {args:?}: {said}");
+            for line in &lines {
+                assert_eq!((&line["container"], &line["metadata"]), (&json!(id), &json!("meta")));
+                assert!(line["syscall"].as_str().unwrap().starts_with("mkdir"), "{line}");
+                assert!(
+                    line["pid"].as_u64().unwrap() > 0 && line["args"].as_array().unwrap().len() == 6,
+                    "{line}"
+                );
+            }
+        }
+    }
+}
+
+/// Two containers at a time, each with calls of its own; a signal ends the listener in order.
+#[test]
+fn several_containers() {
+    if !possible("runc") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let ids = ["nri-test-several-a", "nri-test-several-b"];
+    let policy = json!({
+        "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": socket,
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}]
+    });
+    let listener = Listener::start(socket, &["--action", "continue"]);
+    let runs = ids.map(|id| {
+        let own = folder.path().join(id);
+        // The calls of several processes under one filter.
+        bundle(&own, &policy, "for i in 1 2 3 4 5; do mkdir /tmp/$i & done; wait; ls /tmp | wc -l");
+        std::thread::spawn(move || run("runc", id, &own))
+    });
+    for run in runs {
+        let output = run.join().unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout).trim(),
+            "5",
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    listener.stop(Signal::TERM);
+    let (lines, _) = listener.finish();
+    for id in ids {
+        assert_eq!(lines.iter().filter(|line| line["container"] == id).count(), 5, "{id}");
+    }
+}
+
+/// Who talks nonsense is cut off, and nobody else is.
+#[test]
+fn hostile_senders() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let listener = Listener::start(socket.clone(), &[]);
+    let long = format!("\"{}", "x".repeat(512 << 10));
+    let waiting = UnixStream::connect(&socket).unwrap();
+    let states = ["x", "{}", "[1]", r#"{"fds":["seccompFd"],"state":{"id":"c"}}"#, "{", &long];
+    for state in states {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // It may be cut off before all is written.
+        let _ = stream.write_all(state.as_bytes());
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+        assert!(rest.is_empty());
+    }
+    drop(waiting);
+    listener.stop(Signal::INT);
+    let (lines, said) = listener.finish();
+    assert!(lines.is_empty());
+    assert_eq!(
+        said.lines().filter(|line| line.contains("connection of a runtime ended")).count(),
+        states.len(),
+        "{said}"
+    );
+}
+
+/// Wrong options and paths are one clear line and exit code 2; a socket that is in use is 3.
+#[test]
+fn bad_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let listener = Listener::start(folder.path().join("s"), &[]);
+    let (file, used) = (file.to_str().unwrap().to_owned(), listener.socket.to_str().unwrap().to_owned());
+    for (args, code, text) in [
+        (vec!["/tmp/s", "--action", "deny"], 2, "expected log, continue"),
+        (vec!["/tmp/s", "--syscall", "mkdri=log"], 2, "no system call is named \"mkdri\""),
+        (vec![&file], 2, "is no socket"),
+        (vec!["/nonexistent/s"], 3, "failed to listen at /nonexistent/s"),
+        (vec![&used], 3, "somebody listens at"),
+    ] {
+        let output = Command::new(nri()).args(["seccomp", "listen"]).args(&args).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+        assert!(stderr.contains(text), "{args:?}: {stderr}");
+    }
+    listener.stop(Signal::INT);
+    listener.finish();
+}
