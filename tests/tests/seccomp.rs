@@ -212,6 +212,38 @@ fn several_containers() {
     }
 }
 
+/// Each process that is put into a container brings a descriptor of its own; the listener ends after the last one.
+#[test]
+fn several_descriptors_of_a_container() {
+    if !possible("runc") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let policy = json!({
+        "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": socket,
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}]
+    });
+    bundle(folder.path(), &policy, "until test -e /tmp/end; do sleep 0.05; done");
+    let id = "nri-test-descriptors";
+    let runc = |args: &[&str]| {
+        let mut command = Command::new("runc");
+        command.arg("--root").arg(folder.path().join("runc")).args(args).current_dir(folder.path());
+        // A detached container keeps what it inherits: no pipes.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap()
+    };
+    let listener = Listener::start(socket, &["--once", "--action", "errno=1"]);
+    assert!(runc(&["run", "--detach", id]).success());
+    for name in ["/tmp/a", "/tmp/b"] {
+        assert!(!runc(&["exec", id, "mkdir", name]).success(), "{name} was made");
+    }
+    assert!(runc(&["exec", id, "touch", "/tmp/end"]).success());
+    let (lines, said) = listener.finish();
+    runc(&["delete", "--force", id]);
+    assert_eq!(lines.len(), 2, "{said}");
+    assert!(lines.iter().all(|line| line["container"] == id && line["action"] == "errno=1"), "{lines:?}");
+}
+
 /// Who talks nonsense is cut off, and nobody else is.
 #[test]
 fn hostile_senders() {
