@@ -470,7 +470,7 @@ async fn launched_from_a_directory() {
     std::fs::write(conf.join("dies.conf"), drop_in.to_string()).unwrap();
     let config = Config { plugin_dir: Some(dir), plugin_config_dir: Some(conf), ..Config::default() };
     let host = Host::start(config, NoEmbedder).await.unwrap();
-    assert_eq!(host.active(), 1);
+    assert!(host.wait_active(1, later()).await);
     let (plugins, _) = host.status().await;
     assert_eq!((plugins[0].name.full(), plugins[0].launched), ("10-dies", true));
     let created = host.create_container(creation("c"), later()).await.unwrap();
@@ -483,7 +483,7 @@ async fn launched_from_a_directory() {
     }
     assert!(host.wait_active(1, later()).await, "started again");
     let (plugins, totals) = host.status().await;
-    assert_eq!(totals.restarts, 1);
+    assert!(totals.restarts >= 1);
     let pid = plugins[0].pid.unwrap();
     host.shutdown().await;
     assert!(!Path::new(&format!("/proc/{pid}")).exists(), "ended and reaped");
