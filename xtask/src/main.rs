@@ -5,12 +5,14 @@
 //! | `test` | all that CI runs, step by step, and the closing line |
 //! | `tidy` | rules that no lint knows: layers, sizes, words |
 //! | `setup` | what a fresh machine lacks: packages, engines, tools |
+//! | `demo` | the main job on real containers |
 //! | `bench` | the figures of SPECIFICATION.md |
 //! | `process` | running commands with a deadline for patience |
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that reports to people")]
 
 mod bench;
+mod demo;
 mod process;
 mod setup;
 mod test;
@@ -25,6 +27,7 @@ type Failure = String;
 const HELP: &str = "\
 cargo xtask TASK
 
+  demo      the main job on real containers (--yes: do not ask)
   test      everything that CI runs; installs what a fresh machine lacks
   gen       write the generated files of crates/wire (--check: only compare)
   tidy      check the rules that no lint knows
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(rest),
         Some("gen") => generate(rest),
         Some("tidy") => tidy::run(),
+        Some("demo") => demo::run(rest),
         Some("bench") => bench::run(rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");

@@ -16,6 +16,8 @@ const FOR_TESTS: [Package; 3] = [
     Package { name: "busybox-static", shown_by: "busybox" },
 ];
 
+const FOR_DEMO: [Package; 1] = [Package { name: "runc", shown_by: "runc" }];
+
 /// The containerd that CI runs against: the newest of the 2.3 line (NRI 0.12.0, one call per event).
 pub(crate) const CONTAINERD: &str = "v2.3.7";
 
@@ -24,12 +26,22 @@ pub(crate) fn packages_for_tests() -> Result<(), Failure> {
     install(&FOR_TESTS)
 }
 
+/// Installs what the demo needs and is absent.
+pub(crate) fn packages_for_demo() -> Result<(), Failure> {
+    install(&FOR_DEMO)
+}
+
+/// What the demo would install.
+pub(crate) fn absent_for_demo() -> Vec<&'static str> {
+    absent(&FOR_DEMO)
+}
+
+fn absent(packages: &[Package]) -> Vec<&'static str> {
+    packages.iter().filter(|package| !process::exists(package.shown_by)).map(|package| package.name).collect()
+}
+
 fn install(packages: &[Package]) -> Result<(), Failure> {
-    let absent: Vec<&str> = packages
-        .iter()
-        .filter(|package| !process::exists(package.shown_by))
-        .map(|package| package.name)
-        .collect();
+    let absent = absent(packages);
     if absent.is_empty() {
         return Ok(());
     }

@@ -46,6 +46,7 @@ const STEPS: &[Step] = &[
         }
         tests(t, &mut command)
     }),
+    ("demo", |t| check(t, &mut process::cargo(&["run", "-q", "-p", "xtask", "--", "demo", "--yes"]))),
     ("cargo deny", |t| {
         let program = setup::cargo_deny()?;
         let mut command = Command::new(program);
