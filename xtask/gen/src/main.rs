@@ -41,9 +41,9 @@ fn generate() -> Result<Vec<Output>, Error> {
     );
     let table = scan_table(set.file.first().ok_or("the descriptor set is empty")?)?;
     Ok(vec![
-        Output { path: wire.join("src/api/generated.rs"), content: rustfmt(messages)? },
+        Output { path: wire.join("src/api/generated.rs"), content: rustfmt(&messages)? },
         Output { path: wire.join("src/api/descriptor.bin"), content: lean(set).encode_to_vec() },
-        Output { path: wire.join("src/scan/table.rs"), content: rustfmt(table)? },
+        Output { path: wire.join("src/scan/table.rs"), content: rustfmt(&table)? },
     ])
 }
 
@@ -131,7 +131,7 @@ fn scan_table(file: &FileDescriptorProto) -> Result<String, Error> {
     Ok(text)
 }
 
-fn rustfmt(source: String) -> Result<Vec<u8>, Error> {
+fn rustfmt(source: &str) -> Result<Vec<u8>, Error> {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
     let mut child = Command::new("rustfmt")
