@@ -1,0 +1,37 @@
+//! The measurements of SPECIFICATION.md: `cargo xtask bench wire` runs `bench compare`.
+//!
+//! Every figure is a ratio within one run. Host and plugin are processes of their own, so that they can be pinned to one
+//! core; rounds of all competitors are interleaved, and medians over rounds are compared. A driver reads rounds from
+//! stdin and prints what they took, one JSON line each; the Go side (`tests/go`, `bench`) speaks the same lines.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that prints figures")]
+
+mod compare;
+mod floor;
+mod ours;
+mod round;
+
+use std::process::ExitCode;
+
+/// What ends a measurement.
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["compare", go, go_idle, idle, rest @ ..] => compare::run(go, go_idle, idle, rest.contains(&"json")),
+        ["floor", socket] => floor::drive(socket),
+        ["floor-peer", socket] => floor::serve(socket),
+        ["wire", socket] => ours::wire(socket),
+        ["plugin", socket] => ours::plugin(socket),
+        _ => Err("usage: bench compare GO GO-IDLE IDLE [json] | floor|floor-peer|wire|plugin SOCKET".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
