@@ -16,9 +16,12 @@ type idle struct{}
 func (idle) RunPodSandbox(context.Context, *api.PodSandbox) error { return nil }
 
 func main() {
-	options := []stub.Option{stub.WithPluginName("idle"), stub.WithPluginIdx("50")}
+	// Launched by a host, the environment says name, index and socket.
+	var options []stub.Option
 	if len(os.Args) > 1 {
-		options = append(options, stub.WithSocketPath(os.Args[1]))
+		options = []stub.Option{
+			stub.WithPluginName("idle"), stub.WithPluginIdx("50"), stub.WithSocketPath(os.Args[1]),
+		}
 	}
 	s, err := stub.New(idle{}, options...)
 	if err != nil {

@@ -22,7 +22,10 @@ const FRUGAL: &[(&str, &[&str])] = &[
     ("nri-plugin-macros", &[]),
     ("nri-plugin", &[]),
     ("nri-policy", &["serde", "serde_json"]),
-    ("nri-runtime", &["bytes", "command-fds", "prost", "rustix", "serde_json", "sha2", "tokio", "tracing"]),
+    (
+        "nri-runtime",
+        &["bytes", "command-fds", "prost", "rustix", "serde", "serde_json", "sha2", "tokio", "tracing"],
+    ),
 ];
 
 pub(super) fn check() -> Result<Vec<String>, Failure> {

@@ -113,16 +113,11 @@ impl Contest {
             let bytes = entrants[GO].run(&round)?;
             (round.request_bytes, round.response_bytes) = (bytes.request_bytes, bytes.response_bytes);
             for number in 0..ROUNDS {
-                eprint!(
-                    "\r{what} {size}: round {} of {ROUNDS}, {} ",
-                    number + 1,
-                    if pin { "pinned" } else { "not pinned" }
-                );
+                progress(&format!("{what} {size}: round {} of {ROUNDS}", number + 1));
                 for (entrant, took) in entrants.iter_mut().zip(&mut took) {
                     took.push(entrant.run(&round)?);
                 }
             }
-            eprintln!();
             for (who, took) in took.into_iter().enumerate() {
                 results.push((what.to_owned(), size, who, median(&took)));
             }
@@ -199,6 +194,14 @@ impl Drop for Entrant {
             child.kill().ok();
             child.wait().ok();
         }
+    }
+}
+
+/// One line that is written over, on a terminal; nothing elsewhere.
+fn progress(text: &str) {
+    use std::io::IsTerminal as _;
+    if std::io::stderr().is_terminal() {
+        eprint!("\r{text}\x1b[K\r");
     }
 }
 
