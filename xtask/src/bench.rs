@@ -15,20 +15,24 @@ fn wire(args: &[String]) -> Result<(), Failure> {
     }
     eprintln!("building both sides");
     process::run(&mut process::cargo(&["build", "--release", "-q", "-p", "nri-tests", "--bin", "bench"]))?;
-    process::run(&mut process::cargo(&[
-        "build",
-        "--release",
-        "-q",
-        "-p",
-        "nri-plugin",
-        "--example",
-        "idle",
-    ]))?;
+    // Static like the Go plugin that it is compared with: most of a dynamic one's resident pages are libc's.
+    let triple = host_triple()?;
+    let mut idle =
+        process::cargo(&["build", "--release", "-q", "-p", "nri-plugin", "--example", "idle", "--target"]);
+    process::run(idle.arg(&triple).env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
     let (go, go_idle) = (go_program(".", "go-bench")?, go_program("./idle", "go-idle")?);
-    let release = crate::target().join("release");
-    let mut bench = std::process::Command::new(release.join("bench"));
-    bench.arg("compare").args([go, go_idle, release.join("examples/idle")]).args(args);
+    let idle = crate::target().join(triple).join("release/examples/idle");
+    let mut bench = std::process::Command::new(crate::target().join("release/bench"));
+    bench.arg("compare").args([go, go_idle, idle]).args(args);
     process::run(&mut bench)
+}
+
+fn host_triple() -> Result<String, Failure> {
+    let (text, _) = process::capture(&mut process::program("rustc", &["-vV"]))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .map(str::to_owned)
+        .ok_or_else(|| "rustc names no host".to_owned())
 }
 
 /// A program of `tests/go`, stripped.

@@ -13,6 +13,10 @@ mod round;
 
 use std::process::ExitCode;
 
+/// The allocator of the `nri` binary, for host and plugin alike. The idle plugin, for size and memory, has the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What ends a measurement.
 type Failure = Box<dyn std::error::Error>;
 
