@@ -31,6 +31,7 @@ cargo xtask TASK
   test      everything that CI runs; installs what a fresh machine lacks
   gen       write the generated files of crates/wire (--check: only compare)
   tidy      check the rules that no lint knows
+  nightly   what takes too long for CI: fuzzing with a nightly toolchain (seconds a target, 300)
   bench     bench wire: measure against the Go reference and a floor
 ";
 
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Some("gen") => generate(rest),
         Some("tidy") => tidy::run(),
         Some("demo") => demo::run(rest),
+        Some("nightly") => nightly(rest),
         Some("bench") => bench::run(rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");
@@ -62,6 +64,29 @@ fn generate(args: &[String]) -> Result<(), Failure> {
     let mut command = process::cargo(&["run", "--quiet", "--package", "nri-gen", "--"]);
     command.args(args);
     process::run(&mut command)
+}
+
+/// Runs each target of `fuzz/` under cargo-fuzz for a while. CI runs the same functions on stable, over their corpus.
+fn nightly(args: &[String]) -> Result<(), Failure> {
+    let seconds: u32 = match args.first() {
+        None => 300,
+        Some(text) => text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?,
+    };
+    let folder = root().join("fuzz/fuzz_targets");
+    let targets = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut names: Vec<String> = targets
+        .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    for name in names {
+        println!("== {name}, {seconds} s");
+        let limit = format!("-max_total_time={seconds}");
+        let mut command = process::program("cargo", &["+nightly", "fuzz", "run", &name, "--", &limit]);
+        process::run(&mut command).map_err(|failure| {
+            format!("{failure}; it needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`")
+        })?;
+    }
+    Ok(())
 }
 
 /// The root of the repository.
