@@ -14,7 +14,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::connection::{CallFailure, Closed, Incoming, Outgoing};
-use crate::scan::{Row, ScanError, Unknown, scan};
+use crate::scan::{Row, ScanError, Unknown, scan, scan_before_decoding};
 use crate::service::Rpc;
 use crate::ttrpc::{Code, Status};
 
@@ -155,19 +155,22 @@ fn response<R: Rpc, L>(
         }
         Err(CallFailure::Garbage(what)) => return Err(CallError::Invalid(Invalid::Envelope(what))),
     };
-    decode(const { Row::named(R::RESPONSE_NAME) }, payload).map_err(CallError::Invalid)
+    decode(const { Row::named(R::RESPONSE_NAME) }, &payload).map_err(CallError::Invalid)
 }
 
 /// Decodes a request for its handler; the status is what the peer is to be told.
 fn request<R: Rpc>(incoming: &Incoming) -> Result<Reply<R::Request>, Status> {
-    decode(const { Row::named(R::REQUEST_NAME) }, incoming.payload.clone()).map_err(|invalid| {
+    decode(const { Row::named(R::REQUEST_NAME) }, &incoming.payload).map_err(|invalid| {
         Status::new(Code::Internal, format!("ttrpc: error unmarshalling payload: {invalid}"))
     })
 }
 
-fn decode<M: Message + Default>(row: Row, payload: Bytes) -> Result<Reply<M>, Invalid> {
-    let unknown = scan(row, &payload).map_err(Invalid::Scan)?;
-    let message = M::decode(payload).map_err(|error| Invalid::Decode(error.to_string()))?;
+fn decode<M: Message + Default>(row: Row, payload: &[u8]) -> Result<Reply<M>, Invalid> {
+    let unknown = scan_before_decoding(row, payload).map_err(Invalid::Scan)?;
+    let message = M::decode(payload).map_err(|error| match scan(row, payload) {
+        Err(named) => Invalid::Scan(named),
+        Ok(_) => Invalid::Decode(error.to_string()),
+    })?;
     Ok(Reply { message, unknown })
 }
 

@@ -139,9 +139,13 @@ impl std::error::Error for ScanError {}
 /// # Errors
 /// The message must not be decoded: it would fail, or take too much memory.
 pub fn scan(row: Row, bytes: &[u8]) -> Result<Unknown, ScanError> {
-    let mut scanner = Scanner { elements: 0, unknown: Unknown::default() };
-    scanner.message(row.message(), bytes, None, 0)?;
-    Ok(scanner.unknown)
+    Scanner { elements: 0, unknown: Unknown::default(), texts: true }.run(row, bytes)
+}
+
+/// The same for a message that is decoded right after: decoding checks every string anyway, so that [`scan`] need
+/// look at them only where it failed, to name the one.
+pub(crate) fn scan_before_decoding(row: Row, bytes: &[u8]) -> Result<Unknown, ScanError> {
+    Scanner { elements: 0, unknown: Unknown::default(), texts: false }.run(row, bytes)
 }
 
 /// One row of the table.
@@ -197,9 +201,16 @@ const FIELDS_MAX: usize = 32;
 struct Scanner {
     elements: usize,
     unknown: Unknown,
+    /// Whether strings are checked.
+    texts: bool,
 }
 
 impl Scanner {
+    fn run(mut self, row: Row, bytes: &[u8]) -> Result<Unknown, ScanError> {
+        self.message(row.message(), bytes, None, 0)?;
+        Ok(self.unknown)
+    }
+
     fn message(
         &mut self,
         message: &'static Message,
@@ -254,10 +265,10 @@ impl Scanner {
             }
             (Kind::Text, WireType::Len) => {
                 let bytes = cursor.len_delimited().map_err(wrong)?;
-                match std::str::from_utf8(bytes) {
-                    Ok(_) => Ok(usize::from(field.repeated)),
-                    Err(_) => Err(ScanError::NotUtf8 { path: place.path() }),
+                if self.texts && std::str::from_utf8(bytes).is_err() {
+                    return Err(ScanError::NotUtf8 { path: place.path() });
                 }
+                Ok(usize::from(field.repeated))
             }
             (Kind::Bytes, WireType::Len) => {
                 cursor.skip(wire_type).map(|()| usize::from(field.repeated)).map_err(wrong)
