@@ -36,7 +36,8 @@ pub struct Asked<'a, B> {
     pub plugin: &'a PluginName,
     /// What its changes are taken against.
     pub basis: B,
-    /// Paths of the protobuf fields in the answer that we do not know, `adjust.linux.99` (`nri_wire`'s scanner reports them).
+    /// Paths of the protobuf fields in the answer that we do not know, `adjust.linux.99`
+    /// ([`UnknownField::path`](nri_wire::scan::UnknownField)).
     pub unknown: &'a [String],
 }
 
@@ -137,7 +138,9 @@ impl<A> Permitted<A> {
     }
 }
 
+/// The change that an unknown field stands for: its key is the path, within the adjustment if it is there (`policy.md` 4).
 fn unknown(path: &str) -> Recorded {
+    let path = path.strip_prefix("adjust.").unwrap_or(path);
     Recorded {
         update: None,
         subject: Subject::Unknown,
@@ -145,5 +148,62 @@ fn unknown(path: &str) -> Recorded {
         op: Op::Add,
         before: serde_json::Value::Null,
         after: serde_json::Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nri_wire::api::ContainerAdjustment;
+    use nri_wire::api::{Container, CreateContainerResponse};
+    use nri_wire::scan::{Row, scan};
+
+    use super::*;
+    use crate::change::Containers;
+
+    /// A protobuf field that we do not know is a change, by its path.
+    #[test]
+    fn unknown_fields_are_changes() {
+        let answer =
+            CreateContainerResponse { adjust: Some(ContainerAdjustment::default()), ..Default::default() };
+        let bytes = [&[0x0a, 3, 0xf8, 0x06, 1][..], &[0xf0, 0x06, 1]].concat();
+        let unknown = scan(Row::find("CreateContainerResponse").unwrap(), &bytes).unwrap();
+        let unknown: Vec<_> = unknown.fields().iter().map(|field| field.path.clone()).collect();
+        let (plugin, container) = ("10-a".parse().unwrap(), Container::default());
+        let containers = Containers { pristine: &container, running: &container };
+        let basis = Creation { containers, targets: &() };
+        let verdict = Judge::allow_all().judge(&Asked { plugin: &plugin, basis, unknown: &unknown }, answer);
+        let keys: Vec<_> = verdict
+            .permitted
+            .iter()
+            .flat_map(Permitted::changes)
+            .map(|c| (c.subject.name(), c.key.as_str()))
+            .collect();
+        assert_eq!(keys, [("unknown", "111"), ("unknown", "110")]);
+    }
+
+    /// The form of `cli.md`, `refused`.
+    #[test]
+    fn the_form_of_refusals() {
+        let refused = Refused {
+            plugin: "20-b".into(),
+            identity: Some("gpu".into()),
+            level: None,
+            field: "mounts".into(),
+            key: "/host".into(),
+            op: Op::Add,
+            rule: "node/untrusted/mounts".into(),
+            at: Some("node.yaml:12:9".into()),
+            action: Action::DropPlugin,
+            reason: "no".into(),
+            counterexample: None,
+        };
+        assert_eq!(
+            serde_json::to_value(refused).unwrap(),
+            serde_json::json!({
+                "plugin": "20-b", "identity": "gpu", "level": null, "field": "mounts", "key": "/host", "op": "add",
+                "rule": "node/untrusted/mounts", "at": "node.yaml:12:9", "action": "drop-plugin", "reason": "no",
+                "counterexample": null,
+            })
+        );
     }
 }

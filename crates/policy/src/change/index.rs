@@ -4,26 +4,46 @@ use std::borrow::Cow;
 
 use nri_wire::field::{Entry, Field, Value};
 
-/// Entries, sorted by field and comparable key. Of equal keys the last counts, as it does for the container.
-pub(super) struct Index<'a> {
-    entries: Vec<(Field, Cow<'a, str>, Value<'a>)>,
+/// Up to so many look-ups, going through all entries is cheaper than sorting them.
+const LOOKUPS_UNSORTED_MAX: usize = 16;
+
+/// Entries of a container. Of equal keys the last counts, as it does for the container.
+pub(super) enum Index<'a> {
+    /// As they stand in the container.
+    List(Vec<Entry<'a>>),
+    /// By field and comparable key.
+    Sorted(Vec<(Field, Cow<'a, str>, Value<'a>)>),
 }
 
 impl<'a> Index<'a> {
-    pub(super) fn new(entries: Vec<Entry<'a>>) -> Self {
-        let mut entries: Vec<_> = entries
+    /// `lookups`: about how many there will be.
+    pub(super) fn new(entries: Vec<Entry<'a>>, lookups: usize) -> Self {
+        if lookups <= LOOKUPS_UNSORTED_MAX {
+            return Self::List(entries);
+        }
+        let mut sorted: Vec<_> = entries
             .into_iter()
             .filter_map(|entry| Some((entry.field, comparable(entry.field, entry.key), entry.value?)))
             .collect();
-        entries.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-        Self { entries }
+        sorted.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        Self::Sorted(sorted)
     }
 
     pub(super) fn get(&self, field: Field, key: &str) -> Option<&Value<'a>> {
         let key = comparable(field, key);
-        let after = self.entries.partition_point(|(f, k, _)| (*f, k.as_ref()) <= (field, key.as_ref()));
-        let (f, k, value) = self.entries.get(after.checked_sub(1)?)?;
-        (*f == field && *k == key).then_some(value)
+        match self {
+            Self::List(entries) => entries
+                .iter()
+                .rev()
+                .find(|entry| entry.field == field && comparable(field, entry.key) == key)?
+                .value
+                .as_ref(),
+            Self::Sorted(entries) => {
+                let after = entries.partition_point(|(f, k, _)| (*f, k.as_ref()) <= (field, key.as_ref()));
+                let (f, k, value) = entries.get(after.checked_sub(1)?)?;
+                (*f == field && *k == key).then_some(value)
+            }
+        }
     }
 }
 
@@ -37,8 +57,11 @@ pub(super) fn comparable(field: Field, key: &str) -> Cow<'_, str> {
 
 /// Cleans an absolute path lexically: `//`, `.`, `..`, a trailing `/`; `/var/run` is `/run`. Others stay as they are.
 pub(super) fn clean(path: &str) -> Cow<'_, str> {
-    if !path.starts_with('/') || is_clean(path) {
+    if !path.starts_with('/') {
         return Cow::Borrowed(path);
+    }
+    if looks_clean(path) {
+        return Cow::Borrowed(without_var(path));
     }
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
@@ -50,22 +73,54 @@ pub(super) fn clean(path: &str) -> Cow<'_, str> {
             part => parts.push(part),
         }
     }
-    if parts.starts_with(&["var", "run"]) {
-        parts.remove(0);
-    }
-    Cow::Owned(format!("/{}", parts.join("/")))
+    let joined = format!("/{}", parts.join("/"));
+    Cow::Owned(without_var(&joined).to_owned())
 }
 
-fn is_clean(path: &str) -> bool {
+/// Whether there is certainly nothing to clean; parts that begin with a dot are looked at closer.
+fn looks_clean(path: &str) -> bool {
     path == "/"
-        || (!path.ends_with('/')
-            && !path.starts_with("/var/run")
-            && !path.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")))
+        || (!path.ends_with('/') && !path.as_bytes().windows(2).any(|pair| matches!(pair, b"//" | b"/.")))
+}
+
+fn without_var(path: &str) -> &str {
+    match path.strip_prefix("/var") {
+        Some(rest) if rest == "/run" || rest.starts_with("/run/") => rest,
+        _ => path,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Both forms find the same: the last of equal keys, paths cleaned.
+    #[test]
+    fn lookups() {
+        let entry = |field, key, value| Entry { field, key, value: Some(Value::Int(value)) };
+        let entries = vec![
+            entry(Field::Env, "A", 1),
+            entry(Field::Mounts, "/a/", 2),
+            entry(Field::Env, "A", 3),
+            entry(Field::Env, "B", 4),
+            entry(Field::Args, "", 5),
+        ];
+        for lookups in [0, LOOKUPS_UNSORTED_MAX + 1] {
+            let index = Index::new(entries.clone(), lookups);
+            for (field, key, expect) in [
+                (Field::Env, "A", Some(3)),
+                (Field::Env, "B", Some(4)),
+                (Field::Env, "C", None),
+                (Field::Env, "", None),
+                (Field::Mounts, "//a", Some(2)),
+                (Field::Args, "", Some(5)),
+                (Field::Annotations, "A", None),
+                (Field::MemoryPolicy, "", None),
+            ] {
+                assert_eq!(index.get(field, key), expect.map(Value::Int).as_ref(), "{field} {key}");
+            }
+        }
+    }
 
     #[test]
     fn paths() {
@@ -79,6 +134,9 @@ mod tests {
             ("/var/run/x/", "/run/x"),
             ("/var/runner", "/var/runner"),
             ("/var/./run/a", "/run/a"),
+            ("/a/.hidden", "/a/.hidden"),
+            ("/a/..b/c", "/a/..b/c"),
+            ("/run/var/run", "/run/var/run"),
             ("relative/../x", "relative/../x"),
             ("", ""),
         ] {

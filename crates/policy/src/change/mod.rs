@@ -109,9 +109,9 @@ pub fn adjustment<'a>(adjust: &'a ContainerAdjustment, against: Containers<'a>) 
     if entries.is_empty() {
         return Vec::new();
     }
-    let pristine = Index::new(field::container(against.pristine));
+    let pristine = Index::new(field::container(against.pristine), entries.len());
     let running = std::cell::OnceCell::new();
-    let running = || running.get_or_init(|| Index::new(field::container(against.running)));
+    let running = || running.get_or_init(|| Index::new(field::container(against.running), entries.len()));
     let set: BTreeSet<(Field, Cow<'_, str>)> = entries
         .iter()
         .filter(|entry| entry.value.is_some())
@@ -147,7 +147,7 @@ pub fn updates<'a>(
     for (index, update) in updates.iter().enumerate() {
         let entries = field::update(update);
         let known = requested(&update.container_id).map(field::resources).unwrap_or_default();
-        let known = Index::new(known);
+        let known = Index::new(known, entries.len());
         for entry in &entries {
             if let Some(value) = &entry.value {
                 setting(
