@@ -16,6 +16,7 @@ pub mod fuzz;
 pub mod go;
 pub mod image;
 pub mod merge;
+pub mod oracle;
 pub mod ours;
 pub mod proto;
 

@@ -2,14 +2,15 @@
 
 mod adjustments;
 mod quirks;
+pub mod random;
 mod updates;
 
 use nri_policy::judge::{Answer, Asked, Judge, Other, Permitted};
-use nri_runtime::merge::strip::Strip as _;
+use nri_runtime::merge::strip::Strip;
 use nri_runtime::merge::{Creation, MergeError, Stop, Update};
 use nri_wire::api::{
-    ContainerAdjustment, ContainerEviction, ContainerUpdate, CreateContainerRequest, OwningPlugins,
-    StopContainerRequest, UpdateContainerRequest,
+    Container, ContainerAdjustment, ContainerEviction, ContainerUpdate, CreateContainerRequest,
+    OwningPlugins, StopContainerRequest, UpdateContainerRequest,
 };
 use nri_wire::name::PluginName;
 use serde_json::{Value as Json, json};
@@ -47,7 +48,9 @@ pub struct Outcome {
     pub evictions: Vec<ContainerEviction>,
     /// The owners, as validators get them.
     pub owners: OwningPlugins,
-    /// The error, alone.
+    /// What each plugin was shown of the created container, as far as it was called.
+    pub shown: Vec<Container>,
+    /// The error; with it there is only what was shown before.
     pub error: Option<String>,
 }
 
@@ -112,6 +115,7 @@ impl Case {
     pub fn line(&self) -> Json {
         let mut line = json!({
             "event": self.event, "pod": {"id": "pod0"}, "container": self.container, "answers": self.answers,
+            "seen": true,
         });
         if !self.resources.is_null() {
             line["resources"] = self.resources.clone();
@@ -125,19 +129,23 @@ impl Case {
     /// Where the case itself is wrong.
     #[must_use]
     pub fn run(&self) -> Outcome {
+        let mut shown = Vec::new();
         let result = match self.event {
-            "create" => self.run_create(),
+            "create" => self.run_create(&mut shown),
             "update" => self.run_update(),
             "stop" => self.run_stop(),
             other => panic!("{}: unknown event {other}", self.id),
         };
-        result.unwrap_or_else(|error| Outcome { error: Some(error.to_string()), ..Outcome::default() })
+        let outcome =
+            result.unwrap_or_else(|error| Outcome { error: Some(error.to_string()), ..Outcome::default() });
+        Outcome { shown, ..outcome }
     }
 
-    fn run_create(&self) -> Result<Outcome, MergeError> {
+    fn run_create(&self, shown: &mut Vec<Container>) -> Result<Outcome, MergeError> {
         let container = Some(proto::message(&self.container));
         let mut creation = Creation::new(CreateContainerRequest { container, ..Default::default() });
         for (plugin, answer) in self.answers() {
+            shown.extend(creation.request().container.clone());
             let permitted = permit(&plugin, creation.basis(&()), proto::message(&answer));
             creation.apply(&plugin, permitted)?;
         }
@@ -147,7 +155,7 @@ impl Case {
             updates: merged.updates.into_iter().map(stripped).collect(),
             evictions: merged.evictions.into_iter().map(|e| e.eviction).collect(),
             owners: merged.ledger.owners(),
-            error: None,
+            ..Outcome::default()
         })
     }
 
@@ -196,13 +204,19 @@ impl Outcome {
     /// Reads what the Go oracle printed.
     #[must_use]
     pub fn of_reference(line: &Json) -> Self {
+        let seen: std::collections::BTreeMap<_, _> = line["seen"].as_object().into_iter().flatten().collect();
+        let shown: Vec<_> = seen
+            .values()
+            .filter(|request| line["adjust"].is_object() && request["container"].is_object())
+            .map(|request| proto::message(&request["container"]))
+            .collect();
         if let Some(error) = line["error"].as_str() {
-            return Self { error: Some(error.trim_end().to_owned()), ..Self::default() };
+            return Self { error: Some(error.trim_end().to_owned()), shown, ..Self::default() };
         }
         let adjust: Option<ContainerAdjustment> =
             line["adjust"].is_object().then(|| proto::message(&line["adjust"]));
         Self {
-            adjust: adjust.and_then(|adjust| adjust.strip()),
+            adjust: adjust.and_then(Strip::strip),
             updates: updates(&line["update"]),
             evictions: proto::messages(&line["evict"]),
             owners: if line["owners"].is_null() {
@@ -210,6 +224,7 @@ impl Outcome {
             } else {
                 proto::message(&line["owners"])
             },
+            shown,
             error: None,
         }
     }
