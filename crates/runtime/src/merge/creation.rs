@@ -1,6 +1,5 @@
 //! Answers to CreateContainer (`spec/adaptation.md` 10).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use nri_policy::change::Containers;
@@ -12,6 +11,7 @@ use nri_wire::api::{
 use nri_wire::field::{self, Entry, Field, Kind, Value};
 use nri_wire::name::PluginName;
 
+use super::keys::Keys;
 use super::ledger::Ledger;
 use super::update::{Updates, attribute};
 use super::{Attributed, Evicted, MergeError, Owned, invalid, reply, view};
@@ -130,12 +130,11 @@ impl Creation {
     /// All removals of the answer, then all its values (`spec/api.md` 4.1: whatever their order, the value stands).
     fn adjust(&mut self, plugin: &Arc<PluginName>, adjust: &ContainerAdjustment) -> Result<(), MergeError> {
         let entries = field::adjustment(adjust);
-        let mut set = BTreeSet::new();
-        if entries.iter().any(|entry| entry.value.is_none()) {
-            set.extend(entries.iter().filter(|e| e.value.is_some()).map(|e| (e.field, e.key)));
-        }
-        for entry in entries.iter().filter(|entry| entry.value.is_none()) {
-            self.remove(plugin, entry, |field| set.contains(&(field, entry.key)));
+        let keys = Keys::of(&entries);
+        reply::drop_removed(&mut self.adjust, &keys);
+        view::drop_touched(self.request.container.get_or_insert_default(), &keys);
+        for (field, key) in keys.removed() {
+            self.remove(plugin, field, key, &keys);
         }
         for entry in &entries {
             if let Some(value) = &entry.value {
@@ -145,21 +144,20 @@ impl Creation {
         Ok(())
     }
 
-    fn remove(&mut self, plugin: &Arc<PluginName>, entry: &Entry<'_>, sets: impl Fn(Field) -> bool) {
+    fn remove(&mut self, plugin: &Arc<PluginName>, field: Field, key: &str, keys: &Keys<'_>) {
         let id = &self.pristine.id;
-        let owned: &[Field] = match entry.field {
+        let owned: &[Field] = match field {
             Field::RdtRemove => &[Field::RdtClosId, Field::RdtSchemata, Field::RdtMonitoring],
-            _ => std::slice::from_ref(&entry.field),
+            _ => std::slice::from_ref(&field),
         };
         for &field in owned {
-            if sets(field) {
-                self.ledger.clear(id, field, entry.key, plugin);
+            if keys.sets(field, key) {
+                self.ledger.clear(id, field, key, plugin);
             } else {
-                self.ledger.remove(id, field, entry.key, plugin);
+                self.ledger.remove(id, field, key, plugin);
             }
         }
-        reply::remove(&mut self.adjust, entry.field, entry.key, sets(entry.field));
-        view::remove(self.request.container.get_or_insert_default(), entry.field, entry.key);
+        reply::mark(&mut self.adjust, field, key, keys.sets(field, key));
     }
 
     fn set(

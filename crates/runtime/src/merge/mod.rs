@@ -5,6 +5,7 @@
 //! | [`ledger`] | who set, removed and shares what; conflicts |
 //! | [`creation`] | answers to CreateContainer |
 //! | [`update`] | answers to UpdateContainer and StopContainer, updates of other containers |
+//! | `keys` | which keys an answer sets and removes |
 //! | `reply`, `view` | how one entry is written into the merged adjustment, and into the container that the next plugin sees |
 //!
 //! Everything here is a pure function of the request and the answers in calling order: the same input gives the same
@@ -34,9 +35,12 @@
 
 pub mod creation;
 mod invalid;
+mod keys;
 pub mod ledger;
 mod reply;
 pub mod strip;
+#[cfg(test)]
+mod tests;
 pub mod update;
 mod view;
 

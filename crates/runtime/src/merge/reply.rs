@@ -4,10 +4,13 @@
 //! key always stand before its value.
 
 use nri_wire::api::{
-    CdiDevice, ContainerAdjustment, Hook, Hooks, KeyValue, LinuxContainerAdjustment, LinuxDevice,
-    LinuxNamespace, LinuxRdt, Mount, OptionalBool, OptionalInt, OptionalRepeatedString, OptionalString,
+    CdiDevice, ContainerAdjustment, Hook, Hooks, HugepageLimit, KeyValue, LinuxContainerAdjustment,
+    LinuxDevice, LinuxNamespace, LinuxNetDevice, LinuxRdt, LinuxResources, Mount, OptionalBool, OptionalInt,
+    OptionalRepeatedString, OptionalString,
 };
 use nri_wire::field::{self, Entry, Field, Value};
+
+use super::keys::Keys;
 
 /// Writes a value. `client_rdt`: the client's container has RDT settings.
 pub(super) fn set(reply: &mut ContainerAdjustment, entry: &Entry<'_>, value: &Value<'_>, client_rdt: bool) {
@@ -51,100 +54,68 @@ fn set_linux(linux: &mut LinuxContainerAdjustment, entry: &Entry<'_>, value: &Va
             // A removal together with values must still reach settings of the client's (E12).
             rdt.remove &= client_rdt;
         }
-        _ => {
-            field::set_resource(linux.resources.get_or_insert_default(), entry);
+        _ => set_resource(linux.resources.get_or_insert_default(), entry),
+    }
+}
+
+/// Drops what an answer removes.
+pub(super) fn drop_removed(reply: &mut ContainerAdjustment, keys: &Keys<'_>) {
+    keys.unset(Field::Mounts, &mut reply.mounts, |m| &m.destination);
+    keys.unset(Field::Env, &mut reply.env, |kv| &kv.key);
+    if let Some(linux) = &mut reply.linux {
+        keys.unset(Field::Devices, &mut linux.devices, |d| &d.path);
+        keys.unset(Field::Namespaces, &mut linux.namespaces, |n| &n.r#type);
+    }
+    for (field, key) in keys.removed() {
+        // What looks like the value of `-K` is the mark of `K`, which stays.
+        if field::is_marked(key).is_some() {
+            continue;
+        }
+        let linux = reply.linux.as_mut();
+        match field {
+            Field::Annotations => {
+                reply.annotations.remove(key);
+            }
+            Field::Sysctl => {
+                linux.and_then(|l| l.sysctl.remove(key));
+            }
+            Field::NetDevices => {
+                linux.and_then(|l| l.net_devices.remove(key));
+            }
+            _ => {}
         }
     }
 }
 
-/// Writes a removal. `sets`: the same answer also sets the key.
-///
-/// A key that itself begins with `-` cannot be set, so that nothing is there to be dropped: what looks like it is the mark
-/// of another key, which stays.
-pub(super) fn remove(reply: &mut ContainerAdjustment, field: Field, key: &str, sets: bool) {
+/// Writes the mark of a removal. `sets`: the same answer also sets the key. In lists a value replaces what was there, so
+/// that a mark beside it says nothing and is left out; in maps the reference shows both (CONF-163, CONF-165).
+pub(super) fn mark(reply: &mut ContainerAdjustment, field: Field, key: &str, sets: bool) {
     let mark = format!("-{key}");
-    if field::is_marked(key).is_none() {
-        unset(reply, field, key);
-    }
     match field {
         Field::Annotations => {
             reply.annotations.insert(mark, String::new());
         }
-        Field::Mounts => {
-            add_mark(
-                &mut reply.mounts,
-                sets,
-                |m| m.destination == mark,
-                || Mount { destination: mark.clone(), ..Mount::default() },
-            );
-        }
-        Field::Env => {
-            add_mark(
-                &mut reply.env,
-                sets,
-                |kv| kv.key == mark,
-                || KeyValue { key: mark.clone(), value: String::new() },
-            );
-        }
-        _ => mark_linux(reply.linux.get_or_insert_default(), field, sets, &mark),
+        Field::Mounts if !sets => reply.mounts.push(Mount { destination: mark, ..Mount::default() }),
+        Field::Env if !sets => reply.env.push(KeyValue { key: mark, value: String::new() }),
+        Field::Mounts | Field::Env => {}
+        _ => mark_linux(reply.linux.get_or_insert_default(), field, mark, sets),
     }
 }
 
-fn mark_linux(linux: &mut LinuxContainerAdjustment, field: Field, sets: bool, mark: &str) {
+fn mark_linux(linux: &mut LinuxContainerAdjustment, field: Field, mark: String, sets: bool) {
     match field {
-        Field::Devices => {
-            add_mark(
-                &mut linux.devices,
-                sets,
-                |d| d.path == mark,
-                || LinuxDevice { path: mark.to_owned(), ..LinuxDevice::default() },
-            );
-        }
-        Field::Namespaces => {
-            add_mark(
-                &mut linux.namespaces,
-                sets,
-                |n| n.r#type == mark,
-                || LinuxNamespace { r#type: mark.to_owned(), path: String::new() },
-            );
+        Field::Devices if !sets => linux.devices.push(LinuxDevice { path: mark, ..LinuxDevice::default() }),
+        Field::Namespaces if !sets => {
+            linux.namespaces.push(LinuxNamespace { r#type: mark, path: String::new() });
         }
         Field::Sysctl => {
-            linux.sysctl.insert(mark.to_owned(), String::new());
+            linux.sysctl.insert(mark, String::new());
         }
         Field::NetDevices => {
-            linux.net_devices.entry(mark.to_owned()).or_default();
+            linux.net_devices.insert(mark, LinuxNetDevice::default());
         }
         Field::RdtRemove => linux.rdt = Some(LinuxRdt { remove: true, ..LinuxRdt::default() }),
         _ => {}
-    }
-}
-
-/// Drops the value that an earlier plugin has set.
-fn unset(reply: &mut ContainerAdjustment, field: Field, key: &str) {
-    let linux = reply.linux.as_mut();
-    match field {
-        Field::Annotations => {
-            reply.annotations.remove(key);
-        }
-        Field::Mounts => reply.mounts.retain(|m| m.destination != key),
-        Field::Env => reply.env.retain(|kv| kv.key != key),
-        Field::Devices => linux.into_iter().for_each(|l| l.devices.retain(|d| d.path != key)),
-        Field::Namespaces => linux.into_iter().for_each(|l| l.namespaces.retain(|n| n.r#type != key)),
-        Field::Sysctl => {
-            linux.and_then(|l| l.sysctl.remove(key));
-        }
-        Field::NetDevices => {
-            linux.and_then(|l| l.net_devices.remove(key));
-        }
-        _ => {}
-    }
-}
-
-/// In lists a value replaces what was there, so that a mark beside it says nothing and is left out; in maps the reference
-/// shows both (CONF-163, CONF-165).
-fn add_mark<T>(list: &mut Vec<T>, sets: bool, is_mark: impl Fn(&T) -> bool, mark: impl FnOnce() -> T) {
-    if !sets && !list.iter().any(is_mark) {
-        list.push(mark());
     }
 }
 
@@ -159,6 +130,18 @@ pub(super) fn set_rdt(rdt: &mut LinuxRdt, field: Field, value: &Value<'_>) {
         }
         (Field::RdtMonitoring, &Value::Bool(value)) => rdt.enable_monitoring = Some(OptionalBool { value }),
         _ => {}
+    }
+}
+
+/// Writes a resource. Huge page limits are appended: that a size is not there yet is known, and looking would take long.
+pub(super) fn set_resource(resources: &mut LinuxResources, entry: &Entry<'_>) {
+    match entry.value {
+        Some(Value::UInt(limit)) if entry.field == Field::Hugepages => {
+            resources.hugepage_limits.push(HugepageLimit { page_size: entry.key.to_owned(), limit });
+        }
+        _ => {
+            field::set_resource(resources, entry);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Updates of containers: of others in answers to CreateContainer, UpdateContainer and StopContainer, and of the container
 //! that the client updates (`spec/adaptation.md` 9).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use nri_policy::change::Recorded;
@@ -13,7 +13,9 @@ use nri_wire::api::{
 use nri_wire::field::{self, Entry, Field};
 use nri_wire::name::PluginName;
 
+use super::keys::Keys;
 use super::ledger::{Conflict, Ledger};
+use super::reply::set_resource;
 use super::{Attributed, Evicted, MergeError};
 
 /// One UpdateContainer request on its way through the plugins. Used like [`Creation`](super::Creation).
@@ -99,7 +101,7 @@ pub fn pass<A: Unmerged>(plugin: &PluginName, message: Permitted<A>) -> Passed {
     let (message, recorded) = message.into_parts();
     let message = message.take();
     let mut changes = Vec::new();
-    attribute(&mut changes, plugin, recorded, &[]);
+    attribute(&mut changes, plugin, recorded, &BTreeSet::new());
     let evictions =
         message.evict.into_iter().map(|eviction| Evicted { plugin: plugin.clone(), eviction }).collect();
     Passed { updates: message.update, evictions, changes }
@@ -242,8 +244,8 @@ impl Updates {
         updates: &[ContainerUpdate],
         created: Option<&str>,
         mut own: Option<(&mut Own, &mut LinuxResources)>,
-    ) -> Result<Vec<usize>, MergeError> {
-        let mut dropped = Vec::new();
+    ) -> Result<BTreeSet<usize>, MergeError> {
+        let mut dropped = BTreeSet::new();
         for (index, update) in updates.iter().enumerate() {
             let id = update.container_id.as_str();
             if created == Some(id) {
@@ -260,14 +262,18 @@ impl Updates {
             };
             match claimed {
                 Ok(()) => {
+                    let keys = Keys::of(&entries);
+                    keys.clear(Field::Hugepages, &mut resources.hugepage_limits, |limit| &limit.page_size);
                     for entry in &entries {
-                        field::set_resource(resources, entry);
+                        set_resource(resources, entry);
                     }
                     if let Some(touched) = touched {
                         *touched |= !entries.is_empty();
                     }
                 }
-                Err(_) if update.ignore_failure => dropped.push(index),
+                Err(_) if update.ignore_failure => {
+                    dropped.insert(index);
+                }
                 Err(conflict) => return Err(conflict.into()),
             }
         }
@@ -324,7 +330,7 @@ pub(super) fn attribute(
     changes: &mut Vec<Attributed>,
     plugin: &PluginName,
     recorded: Vec<Recorded>,
-    dropped: &[usize],
+    dropped: &BTreeSet<usize>,
 ) {
     changes.extend(
         recorded

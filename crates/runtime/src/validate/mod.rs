@@ -6,6 +6,8 @@
 mod annotation;
 mod default;
 mod request;
+#[cfg(test)]
+mod tests;
 
 pub use self::annotation::effective;
 pub use self::default::{DefaultValidator, Rejection};
