@@ -2,7 +2,6 @@
 
 mod adjustments;
 mod quirks;
-pub mod random;
 mod updates;
 
 use nri_policy::judge::{Answer, Asked, Judge, Other, Permitted};

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nri_tests::merge::Case;
+use nri_tests::proto;
 use nri_wire::api::{
     CdiDevice, ContainerAdjustment, ContainerUpdate, CreateContainerResponse, Hook, Hooks, HugepageLimit,
     KeyValue, LinuxContainerAdjustment, LinuxContainerUpdate, LinuxCpu, LinuxDevice, LinuxMemory,
@@ -12,14 +14,11 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
-use super::Case;
-use crate::proto;
-
 /// The plugins of random cases, in calling order.
 const PLUGINS: [&str; 4] = ["00-a", "10-b", "20-c", "30-d"];
 
 /// A random creation.
-pub fn creation() -> impl Strategy<Value = (Case, Vec<CreateContainerResponse>)> {
+pub(crate) fn creation() -> impl Strategy<Value = (Case, Vec<CreateContainerResponse>)> {
     vec(answer(), 1..=PLUGINS.len()).prop_map(|answers| {
         let listed: Vec<(&str, Json)> =
             PLUGINS.into_iter().zip(&answers).map(|(plugin, answer)| (plugin, proto::json(answer))).collect();
@@ -29,7 +28,7 @@ pub fn creation() -> impl Strategy<Value = (Case, Vec<CreateContainerResponse>)>
 
 /// Why the reference may do something else, by quirk id; empty: it must do the same.
 #[must_use]
-pub fn reasons(answers: &[CreateContainerResponse]) -> BTreeSet<&'static str> {
+pub(crate) fn reasons(answers: &[CreateContainerResponse]) -> BTreeSet<&'static str> {
     let mut reasons = BTreeSet::new();
     let mut history: BTreeMap<(Field, String), Vec<Touch>> = BTreeMap::new();
     let mut updated = BTreeMap::new();

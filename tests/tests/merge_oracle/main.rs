@@ -1,6 +1,7 @@
 //! The same cases on the reference's own adaptation: equal outcomes, but where a deviation is on the list.
 
-use nri_tests::merge::random::{creation, reasons};
+mod random;
+
 use nri_tests::merge::{Outcome, cases};
 use nri_tests::oracle::Oracle;
 use nri_tests::proto::json;
@@ -9,6 +10,8 @@ use nri_wire::field::is_marked;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use serde_json::Value as Json;
+
+use random::{creation, reasons};
 
 /// Where a case names no reason to differ, the reference does what we do; where it names one, it does something else, or
 /// the list is out of date. Cases whose reason is that the reference is random (D16) may agree by chance.
