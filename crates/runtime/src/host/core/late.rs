@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nri_wire::api::Empty;
 use nri_wire::event::display_name;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::plugin::Stage;
 use super::{Action, Call, CallId, CallState, Core, End, Message, PluginId, Purpose, Timer};
@@ -113,13 +113,18 @@ impl Core {
     /// Ends a connection and whatever waits for it.
     pub(super) fn close(&mut self, id: PluginId, why: &str, now: Instant) {
         let Some(plugin) = self.plugins.remove(&id) else { return };
-        warn!(plugin = %plugin.label(), "closed: {why}");
+        if matches!(plugin.stage, Stage::Leaving) {
+            debug!(plugin = %plugin.label(), "closed: {why}");
+        } else {
+            warn!(plugin = %plugin.label(), "closed: {why}");
+        }
         self.actions.push_back(Action::Close { plugin: id, reason: why.to_owned() });
         self.timers.retain(|(_, timer)| {
             !matches!(timer, Timer::Outstanding(p) | Timer::Registration(p) | Timer::Joining(_, p) if *p == id)
         });
         match (&plugin.stage, &plugin.name, plugin.seat) {
-            (Stage::Active | Stage::Leaving, ..) => self.totals.lost += 1,
+            (Stage::Active, ..) => self.totals.lost += 1,
+            (Stage::Leaving, ..) => {}
             (Stage::Joining(_), Some(name), None) => {
                 self.totals.refused += 1;
                 let pause = self.back_off.failed(name, now);
