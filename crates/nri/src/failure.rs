@@ -13,6 +13,8 @@ pub(crate) struct Failure {
 /// Whose failure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// A negative answer: rejected, denied, differs.
+    Rejected,
     /// Bad usage, or the caller's own files cannot be read.
     Usage,
     /// Something needed is missing or failed: a runtime, a plugin, a permission.
@@ -48,6 +50,7 @@ impl Failure {
     /// The exit code of a command that has none of its own.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.kind {
+            Kind::Rejected => 1,
             Kind::Usage => Self::USAGE,
             Kind::Unavailable | Kind::NotExecutable | Kind::NotFound => 3,
             Kind::Signal(_) => 130,

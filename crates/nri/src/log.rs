@@ -1,7 +1,22 @@
 //! Progress and logs: tracing to stderr, in a form for people or as JSON.
 
+use std::fmt::{self, Write as _};
+use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use clap::{Args, ValueEnum};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Where the host logs what launched plugins print on stderr.
+const PRINTED: &str = "nri_runtime::host::launch";
+
+/// Whether our terminal is in raw mode, in which a new line does not begin at the left.
+static RAW: AtomicBool = AtomicBool::new(false);
 
 /// Options of every command.
 #[derive(Args, Default)]
@@ -30,18 +45,75 @@ pub(crate) enum Format {
 /// Starts logging. `RUST_LOG` overrides the level per module, as usual in Rust programs.
 pub(crate) fn start(options: &Options) {
     let level = match (options.quiet, options.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "info",
-        (false, _) => "debug",
+        (true, _) => "error".to_owned(),
+        // What a plugin prints is meant to be read.
+        (false, 0) => format!("warn,{PRINTED}=info"),
+        (false, 1) => "info".to_owned(),
+        (false, _) => "debug".to_owned(),
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let colour =
-        std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match options.log_format {
-        Format::Text => builder.with_ansi(colour).without_time().init(),
+        Format::Text => {
+            let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            builder.with_ansi(colour).event_format(Lines).init();
+        }
         Format::Json => builder.json().init(),
+    }
+}
+
+/// Says that our terminal is in raw mode, or no longer.
+pub(crate) fn raw(raw: bool) {
+    RAW.store(raw, Ordering::Relaxed);
+}
+
+/// One line an event: `warning: text key=value`; a plugin's own line with its name in front.
+struct Lines;
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'static> FormatEvent<S, N>
+    for Lines
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut said = Said::default();
+        event.record(&mut said);
+        let (colour, word) = match *event.metadata().level() {
+            Level::ERROR => ("31", "error"),
+            Level::WARN => ("33", "warning"),
+            Level::INFO => ("32", "info"),
+            Level::DEBUG | Level::TRACE => ("34", "debug"),
+        };
+        let printed = event.metadata().target() == PRINTED && *event.metadata().level() == Level::INFO;
+        match (printed, to.has_ansi_escapes()) {
+            (true, _) => write!(to, "{}: {}", said.plugin, said.message)?,
+            (false, true) => write!(to, "\x1b[{colour}m{word}\x1b[0m: {}{}", said.message, said.rest)?,
+            (false, false) => write!(to, "{word}: {}{}", said.message, said.rest)?,
+        }
+        to.write_str(if RAW.load(Ordering::Relaxed) { "\r\n" } else { "\n" })
+    }
+}
+
+/// What an event holds.
+#[derive(Default)]
+struct Said {
+    message: String,
+    plugin: String,
+    /// All fields but the message, each with a blank in front.
+    rest: String,
+}
+
+impl Visit for Said {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "plugin" {
+            value.clone_into(&mut self.plugin);
+        }
+        self.record_debug(field, &value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a String cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.rest, " {name}={value:?}"),
+        };
     }
 }

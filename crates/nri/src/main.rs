@@ -1,12 +1,16 @@
 //! The `nri` command: one small table of commands; each command is a module of its own.
 
+mod adjust;
+mod chain;
+mod decision;
 mod failure;
+mod file;
 mod json;
 mod log;
 mod plugins;
 mod run;
 mod seccomp;
-mod settings;
+mod spec;
 mod timestamp;
 
 use std::ffi::OsString;
@@ -33,7 +37,8 @@ struct Cli {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    Run(run::Args),
+    Run(Box<run::Args>),
+    Adjust(Box<adjust::Args>),
     Plugin(plugins::Args),
     Seccomp(seccomp::Args),
 }
@@ -50,7 +55,8 @@ fn main() -> ExitCode {
     };
     log::start(&cli.log);
     match cli.command {
-        Command::Run(args) => run::main(&args),
+        Command::Run(args) => run::main(&args, cli.log.verbose > 0),
+        Command::Adjust(args) => adjust::main(&args),
         Command::Plugin(args) => plugins::main(&args),
         Command::Seccomp(args) => seccomp::main(&args),
     }

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::profile;
 use super::rootfs::Bind;
 use crate::failure::Failure;
+use crate::spec::{read, section};
 
 /// Old runtimes take it (cli.md, "nri run").
 const OCI_VERSION: &str = "1.0.2";
@@ -163,36 +164,6 @@ pub(crate) fn from_bundle(bundle: &Path, process: &Process<'_>) -> Result<Value,
     Ok(spec)
 }
 
-/// Reads a spec from a file.
-///
-/// # Errors
-/// The file cannot be read or holds no JSON object; the message names the place.
-pub(crate) fn read(file: &Path) -> Result<Value, Failure> {
-    let text = std::fs::read(file)
-        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
-    parse(&text, &file.display().to_string())
-}
-
-/// Parses a spec; `name` is what messages call it.
-///
-/// # Errors
-/// The text is no JSON object.
-pub(crate) fn parse(text: &[u8], name: &str) -> Result<Value, Failure> {
-    let spec: Value = serde_json::from_slice(text).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let text = error.to_string();
-        let text = text.split(" at line ").next().unwrap_or_default();
-        Failure::usage(format!("{name}:{line}:{column}: not JSON: {text}; an OCI runtime spec is expected"))
-    })?;
-    for member in ["", "/root", "/process", "/linux"] {
-        if spec.pointer(member).is_some_and(|value| !value.is_object()) {
-            let what = member.strip_prefix('/').unwrap_or("an OCI runtime spec");
-            return Err(Failure::usage(format!("{name}: {what} must be a JSON object")));
-        }
-    }
-    Ok(spec)
-}
-
 /// # Errors
 /// The root file system is not a directory; `hint` says what to do about it.
 pub(crate) fn check_root(root: &Path, hint: &str) -> Result<(), Failure> {
@@ -216,11 +187,6 @@ fn absolute_source(mount: &mut Value, bundle: &Path) {
     if bind && source.is_relative() {
         mount["source"] = json!(bundle.join(source));
     }
-}
-
-/// A section of a spec, made where it is missing.
-fn section<'a>(spec: &'a mut Value, name: &str) -> Option<&'a mut Map<String, Value>> {
-    spec.as_object_mut()?.entry(name).or_insert_with(|| json!({})).as_object_mut()
 }
 
 /// Sets variables: the last of a name counts, a new one goes to the end.

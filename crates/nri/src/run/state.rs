@@ -91,6 +91,22 @@ impl State {
         self.save()
     }
 
+    /// Notes sockets outside the directory, before they are made.
+    ///
+    /// # Errors
+    /// The note cannot be written.
+    pub(crate) fn expect_sockets(&mut self, sockets: &[PathBuf]) -> Result<(), Failure> {
+        self.record.sockets = sockets.to_vec();
+        self.save()
+    }
+
+    /// Has the runtime delete the container, if there is one.
+    pub(crate) fn delete_container(&self) {
+        if let Some(runtime) = &self.record.runtime {
+            delete_container(runtime, &self.dir, &self.id);
+        }
+    }
+
     /// Keeps the directory from being removed by anything but `--clean`.
     ///
     /// # Errors

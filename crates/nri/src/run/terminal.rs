@@ -58,11 +58,11 @@ impl Console {
         Ok(Self { listener, path })
     }
 
-    /// Takes the terminal that the runtime has sent, and connects it to ours.
+    /// Takes the terminal that the runtime has sent.
     ///
     /// # Errors
-    /// No descriptor came, or threads cannot be started.
-    pub(crate) async fn accept(self) -> Result<Terminal, Failure> {
+    /// No descriptor came.
+    pub(crate) async fn accept(self) -> Result<OwnedFd, Failure> {
         let receive = async {
             let (stream, _) = self.listener.accept().await?;
             loop {
@@ -73,16 +73,13 @@ impl Console {
                 }
             }
         };
-        let controller = tokio::time::timeout(HANDOVER, receive)
+        tokio::time::timeout(HANDOVER, receive)
             .await
             .map_err(|_| Failure::unavailable("the runtime sent no terminal"))?
             .map_err(|error| {
                 Failure::unavailable(format!("cannot receive the container's terminal: {error}"))
             })?
-            .ok_or_else(|| Failure::unavailable("the runtime sent no terminal"))?;
-        Terminal::connect(controller).map_err(|error| {
-            Failure::unavailable(format!("cannot connect the container's terminal: {error}"))
-        })
+            .ok_or_else(|| Failure::unavailable("the runtime sent no terminal"))
     }
 }
 
@@ -100,7 +97,11 @@ fn receive(stream: &UnixStream) -> rustix::io::Result<Option<OwnedFd>> {
 }
 
 impl Terminal {
-    fn connect(controller: OwnedFd) -> std::io::Result<Self> {
+    /// Connects the container's terminal to ours, which is in raw mode from here on.
+    ///
+    /// # Errors
+    /// Our terminal refuses raw mode, or a thread cannot be started.
+    pub(crate) fn connect(controller: OwnedFd) -> std::io::Result<Self> {
         resize(&controller);
         let raw = Raw::enter()?;
         let (from, to) = (File::from(controller.try_clone()?), File::from(controller.try_clone()?));
@@ -152,12 +153,14 @@ impl Raw {
         let mut raw = before.clone();
         raw.make_raw();
         tcsetattr(stdin(), OptionalActions::Now, &raw)?;
+        crate::log::raw(true);
         Ok(Some(Self { before }))
     }
 }
 
 impl Drop for Raw {
     fn drop(&mut self) {
+        crate::log::raw(false);
         let _ = tcsetattr(stdin(), OptionalActions::Drain, &self.before);
     }
 }

@@ -1,0 +1,245 @@
+//! What `nri run` and `nri adjust` have in common: the plugins that the command line names, a host that asks them, and
+//! the container's spec before and after.
+
+mod pod;
+mod programs;
+pub(crate) mod settings;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nri_runtime::host::{
+    self, Config, Created, FailureRule, Host, LateRule, NoEmbedder, PluginSettings, StartError,
+};
+use nri_runtime::oci::{self, Resolvers};
+use nri_wire::api::{Container, CreateContainerRequest, PodSandbox};
+use nri_wire::name::PluginName;
+use serde_json::Value;
+use tokio::time::Instant;
+
+pub(crate) use self::pod::{container_from, pod_for};
+use self::settings::Settings;
+use crate::failure::Failure;
+
+/// Nobody waits for a command but a person, so a whole request gets long; each plugin has its own, shorter time.
+const REQUEST: Duration = Duration::from_secs(120);
+
+/// How long `--wait` waits.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// The plugins of a command line.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Plugin to launch: a file, or the name of a bundled one; CONFIG is a file with its configuration
+    #[arg(long, value_name = "PATH[=CONFIG]", help_heading = "Plugins")]
+    plugin: Vec<String>,
+    /// Directory of plugins to launch, named NN-name
+    #[arg(long, value_name = "DIR", help_heading = "Plugins")]
+    plugin_dir: Option<PathBuf>,
+    /// Directory of their configuration: NN-name.conf or name.conf
+    #[arg(long, value_name = "DIR", help_heading = "Plugins")]
+    plugin_config_dir: Option<PathBuf>,
+    /// Socket for plugins that connect by themselves
+    #[arg(long, value_name = "[NAME=]SOCKET", help_heading = "Plugins")]
+    listen: Vec<String>,
+    /// Wait for so many plugins to connect
+    #[arg(long, value_name = "N", help_heading = "Plugins")]
+    wait: Option<u32>,
+    /// How long to wait for them [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = settings::duration, help_heading = "Plugins")]
+    wait_timeout: Option<Duration>,
+    /// Settings in TOML: these flags by name, and one table per plugin
+    #[arg(long, value_name = "FILE", help_heading = "Plugins")]
+    config: Option<PathBuf>,
+    /// The pod, as PodSandbox in JSON (default: from the spec's annotations, else made up)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pod: Option<PathBuf>,
+}
+
+/// What is known before the first plugin starts: options and file together, every name checked.
+pub(crate) struct Plan {
+    config: Config,
+    wait: usize,
+    wait_timeout: Duration,
+    /// The OCI runtime that the file names.
+    pub(crate) runtime: Option<String>,
+}
+
+/// A host with all its plugins, and one container's way through them.
+pub(crate) struct Chain {
+    host: Host,
+}
+
+impl Plan {
+    /// # Errors
+    /// The first file or name that is wrong.
+    pub(crate) fn new(options: &Options) -> Result<Self, Failure> {
+        let file = options.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+        let plugins = if options.plugin.is_empty() { &file.plugin } else { &options.plugin };
+        let listen = if options.listen.is_empty() { &file.listen } else { &options.listen };
+        let listen: Vec<PathBuf> = listen.iter().map(|text| socket(text)).collect::<Result<_, _>>()?;
+        let wait = options.wait.or(file.wait).unwrap_or(0);
+        if wait > 0 && listen.is_empty() {
+            return Err(Failure::usage(format!(
+                "--wait {wait} needs a --listen SOCKET for plugins to connect to"
+            )));
+        }
+        let plugin_dir = options.plugin_dir.clone().or(file.plugin_dir);
+        let plugin_config_dir = options.plugin_config_dir.clone().or(file.plugin_config_dir);
+        for dir in [&plugin_dir, &plugin_config_dir].into_iter().flatten() {
+            let data = std::fs::metadata(dir);
+            if !data.as_ref().is_ok_and(std::fs::Metadata::is_dir) {
+                let why =
+                    data.err().map_or_else(|| "it is no directory".to_owned(), |error| error.to_string());
+                return Err(Failure::usage(format!("cannot use directory {}: {why}", dir.display())));
+            }
+        }
+        let config = Config {
+            runtime_name: "nri".to_owned(),
+            launch: programs::named(plugins)?,
+            plugin_dir,
+            plugin_config_dir,
+            listen,
+            plugins: file.plugins.into_iter().map(|(name, plugin)| (name, plugin.into())).collect(),
+            ..Config::default()
+        };
+        Ok(Self {
+            config,
+            wait: usize::try_from(wait).unwrap_or(usize::MAX),
+            wait_timeout: options.wait_timeout.or(file.wait_timeout).unwrap_or(WAIT),
+            runtime: file.runtime,
+        })
+    }
+
+    /// Sockets that will be made.
+    pub(crate) fn sockets(&self) -> &[PathBuf] {
+        &self.config.listen
+    }
+
+    /// Tells plugins under which OCI runtime the container will run.
+    pub(crate) fn under(&mut self, name: &str, version: &str) {
+        name.clone_into(&mut self.config.runtime_name);
+        version.clone_into(&mut self.config.runtime_version);
+    }
+
+    /// Starts the plugins and waits for those that are wanted.
+    ///
+    /// # Errors
+    /// A socket or directory cannot be used, a plugin that was named did not become active, or too few connected.
+    pub(crate) async fn start(self) -> Result<Chain, Failure> {
+        let wanted: Vec<_> = self.config.launch.iter().map(|program| program.name.clone()).collect();
+        let host = Host::start(self.config, NoEmbedder).await.map_err(|error| match error {
+            StartError::PluginDir(..) => Failure::usage(format!("failed to {error}")),
+            _ => Failure::unavailable(format!("failed to {error}")),
+        })?;
+        let chain = Chain { host };
+        let (plugins, _) = chain.host.status().await;
+        let active = |name: &PluginName| plugins.iter().any(|plugin| plugin.active && plugin.name == *name);
+        if let Some(absent) = wanted.iter().find(|name| !active(name)) {
+            chain.shutdown().await;
+            return Err(Failure::unavailable(format!(
+                "plugin {absent} did not become ready: it must register, answer Configure and Synchronize; what it printed is above"
+            )));
+        }
+        let present = chain.host.active();
+        if self.wait > 0
+            && !chain.host.wait_active(present + self.wait, Instant::now() + self.wait_timeout).await
+        {
+            let came = chain.host.active().saturating_sub(present);
+            chain.shutdown().await;
+            return Err(Failure::unavailable(format!(
+                "{came} of {} plugins connected within {:?}; is their socket the one of --listen?",
+                self.wait, self.wait_timeout
+            )));
+        }
+        Ok(chain)
+    }
+}
+
+/// `[NAME=]SOCKET`: the name is for policies; a host needs the path alone.
+fn socket(text: &str) -> Result<PathBuf, Failure> {
+    let path = match text.split_once('=') {
+        Some((name, path)) if !name.contains('/') => path,
+        _ => text,
+    };
+    if path.is_empty() {
+        return Err(Failure::usage(format!("--listen {text:?}: [NAME=]SOCKET is expected")));
+    }
+    std::path::absolute(path).map_err(|error| Failure::usage(format!("--listen {path:?}: {error}")))
+}
+
+impl From<settings::Plugin> for PluginSettings {
+    fn from(plugin: settings::Plugin) -> Self {
+        Self {
+            timeout: plugin.timeout,
+            sync_timeout: plugin.sync_timeout,
+            concurrency: plugin.concurrency.map(Into::into),
+            late: plugin.late.map(|late| match late {
+                settings::Late::Close => LateRule::Close,
+                settings::Late::Keep => LateRule::Keep,
+            }),
+            on_failure: plugin.on_failure.map(|rule| match rule {
+                settings::OnFailure::Continue => FailureRule::Continue,
+                settings::OnFailure::Reject => FailureRule::Reject,
+            }),
+            restart: plugin.restart.map(|restart| restart == settings::Restart::Always),
+            events: plugin.events,
+        }
+    }
+}
+
+/// What came of the request to adjust a container: what the host says, and the spec with it applied.
+pub(crate) struct Adjusted {
+    pub(crate) result: Result<Created, host::Failure>,
+    /// The adjusted spec, or why the result cannot be applied; absent where there is no result.
+    pub(crate) applied: Option<Result<Value, oci::ApplyError>>,
+}
+
+impl Chain {
+    /// Has the plugins adjust the container, and applies the result to a copy of its spec.
+    pub(crate) async fn adjust(&self, spec: &Value, pod: &PodSandbox, container: &Container) -> Adjusted {
+        let request = CreateContainerRequest { pod: Some(pod.clone()), container: Some(container.clone()) };
+        let result = self.host.create_container(request, deadline()).await;
+        let applied = result.as_ref().ok().map(|created| {
+            let applied = oci::apply(spec, &created.merged.adjust, &resolvers())?;
+            Ok(applied.spec)
+        });
+        Adjusted { result, applied }
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Ends all plugins in order.
+    pub(crate) async fn shutdown(&self) {
+        self.host.shutdown().await;
+    }
+}
+
+/// When a request that begins now must be over.
+pub(crate) fn deadline() -> Instant {
+    Instant::now() + REQUEST
+}
+
+/// Classes and CDI devices are resolved by nobody here; the mount table is ours.
+fn resolvers() -> Resolvers {
+    Resolvers::default().mountinfo(|| Ok(std::fs::read_to_string("/proc/self/mountinfo")?))
+}
+
+/// Reads a message of the protocol from a JSON file; members that it does not know are named in the log.
+///
+/// # Errors
+/// The file cannot be read, or is no such message.
+pub(crate) fn message<M: prost::Message + prost::Name + Default>(file: &Path) -> Result<M, Failure> {
+    let shown = file.display();
+    let text =
+        std::fs::read(file).map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
+    let json = crate::spec::json(&text, &shown.to_string(), &format!("a {}", M::NAME))?;
+    let read = crate::json::from_json::<M>(&json)
+        .map_err(|error| Failure::usage(format!("{shown}: no {}: {error}", M::NAME)))?;
+    for path in &read.unknown {
+        tracing::warn!("{shown}: {} has no member {path}; it is left out", M::NAME);
+    }
+    Ok(read.message)
+}

@@ -1,0 +1,197 @@
+//! The decision: what came of asking the plugins, in the form that cli.md fixes, and as text for people.
+
+mod text;
+
+use nri_policy::judge::Refused;
+use nri_runtime::host::{Cause, Consulted, Failure as HostFailure, Outcome as PluginOutcome};
+use nri_runtime::merge::{Attributed, MergeError};
+use nri_runtime::oci::ApplyError;
+use nri_wire::name::PluginName;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+pub(crate) use self::text::{changes, diff, refusals};
+use crate::chain::Adjusted;
+use crate::failure::{Failure, Kind};
+use crate::json;
+
+/// One decision (cli.md, "nri adjust"). Fields may be added, never renamed or removed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Decision {
+    version: u32,
+    id: String,
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) spec: Option<Value>,
+    adjust: Value,
+    updates: Vec<Value>,
+    evictions: Vec<Value>,
+    pub(crate) changes: Vec<Attributed>,
+    pub(crate) refused: Vec<Refused>,
+    plugins: Vec<Asked>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<Problem>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Unchanged,
+    Adjusted,
+    Rejected,
+    Failed,
+}
+
+/// A plugin that was asked, and what it made of that.
+#[derive(Debug, Serialize)]
+struct Asked {
+    name: String,
+    index: String,
+    outcome: &'static str,
+    micros: u64,
+}
+
+/// Why there is no result.
+#[derive(Debug, Serialize)]
+pub(crate) struct Problem {
+    kind: &'static str,
+    plugin: Option<String>,
+    other: Option<String>,
+    field: Option<String>,
+    key: Option<String>,
+    message: String,
+}
+
+impl Decision {
+    /// From what the host says about a container with this id.
+    pub(crate) fn new(id: &str, adjusted: Adjusted) -> Self {
+        let mut decision = Self {
+            version: 1,
+            id: id.to_owned(),
+            outcome: Outcome::Unchanged,
+            spec: None,
+            adjust: json!({}),
+            updates: Vec::new(),
+            evictions: Vec::new(),
+            changes: Vec::new(),
+            refused: Vec::new(),
+            plugins: Vec::new(),
+            error: None,
+        };
+        match adjusted.result {
+            Err(failure) => decision.fail(failure),
+            Ok(created) => {
+                decision.plugins = created.plugins.iter().chain(&created.validators).map(asked).collect();
+                decision.refused = created.refused;
+                decision.adjust = json::to_json(&*created.merged.adjust);
+                decision.updates = created.merged.updates.iter().map(json::to_json).collect();
+                decision.evictions =
+                    created.merged.evictions.iter().map(|evicted| json::to_json(&evicted.eviction)).collect();
+                decision.changes = created.merged.changes;
+                if !(decision.changes.is_empty()
+                    && decision.updates.is_empty()
+                    && decision.evictions.is_empty())
+                {
+                    decision.outcome = Outcome::Adjusted;
+                }
+            }
+        }
+        match adjusted.applied {
+            Some(Ok(spec)) => decision.spec = Some(spec),
+            Some(Err(error)) => {
+                decision.outcome = Outcome::Failed;
+                decision.error = Some(inapplicable(&error));
+            }
+            None => {}
+        }
+        decision
+    }
+
+    fn fail(&mut self, failure: HostFailure) {
+        let (outcome, problem) = problem(&failure.cause, failure.to_string());
+        self.outcome = outcome;
+        self.error = Some(problem);
+        self.plugins = failure.plugins.iter().map(asked).collect();
+        self.refused = failure.refused;
+    }
+
+    /// What the command fails of, if it does: exit code 1 for a rejection, 3 for what could not be done.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        let problem = self.error.as_ref()?;
+        let kind = if self.outcome == Outcome::Rejected { Kind::Rejected } else { Kind::Unavailable };
+        Some(Failure::new(kind, problem.message.clone()))
+    }
+}
+
+fn asked(consulted: &Consulted) -> Asked {
+    Asked {
+        name: consulted.plugin.base().to_owned(),
+        index: consulted.plugin.index().to_owned(),
+        outcome: match consulted.outcome {
+            PluginOutcome::Answer => "answer",
+            PluginOutcome::Veto(_) => "veto",
+            PluginOutcome::Gone => "gone",
+            PluginOutcome::Late => "late",
+        },
+        micros: u64::try_from(consulted.took.as_micros()).unwrap_or(u64::MAX),
+    }
+}
+
+/// `error.kind` of a host's failure, and what it makes of the decision.
+fn problem(cause: &Cause, message: String) -> (Outcome, Problem) {
+    use Outcome::{Failed, Rejected};
+    let (outcome, kind, plugin) = match cause {
+        Cause::Veto { plugin, .. } => (Rejected, "veto", Some(plugin)),
+        Cause::Policy(plugin) => (Rejected, "policy", Some(plugin)),
+        Cause::Merge(error) => {
+            let outcome = if matches!(**error, MergeError::Conflict(_)) { Rejected } else { Failed };
+            (outcome, error.kind(), Some(error.plugin()))
+        }
+        Cause::Validator { plugin, .. } => (Rejected, "validator", Some(plugin)),
+        Cause::Rejected(_) => (Rejected, "validator", None),
+        Cause::Late(plugin) => (Rejected, "late", Some(plugin)),
+        Cause::Gone(plugin) => (Rejected, "gone", Some(plugin)),
+        Cause::Invalid { plugin, .. } => (Failed, "invalid", Some(plugin)),
+        Cause::TooLong { .. } | Cause::Input(_) => (Failed, "input", None),
+        Cause::Expired => (Failed, "late", None),
+        _ => (Failed, "gone", None),
+    };
+    let mut problem = Problem {
+        kind,
+        plugin: plugin.map(|plugin: &PluginName| plugin.full().to_owned()),
+        other: None,
+        field: None,
+        key: None,
+        message,
+    };
+    if let Cause::Merge(error) = cause {
+        let (field, key) = match &**error {
+            MergeError::Conflict(conflict) => {
+                problem.other = Some(conflict.other.full().to_owned());
+                (Some(conflict.field), Some(&conflict.key))
+            }
+            MergeError::Invalid { field, key, .. } => (Some(*field), Some(key)),
+            _ => (None, None),
+        };
+        problem.field = field.map(|field| field.name().to_owned());
+        problem.key = key.cloned();
+    }
+    (outcome, problem)
+}
+
+fn inapplicable(error: &ApplyError) -> Problem {
+    let (field, key) = match error {
+        ApplyError::Invalid { field, key, .. } => (Some(*field), Some(key.clone())),
+        ApplyError::Unresolved { field, name, .. } => (Some(*field), Some(name.clone())),
+        ApplyError::Refused { field, .. } => (*field, None),
+        _ => (None, None),
+    };
+    Problem {
+        kind: if matches!(error, ApplyError::Spec(_)) { "input" } else { "apply" },
+        plugin: None,
+        other: None,
+        field: field.map(|field| field.name().to_owned()),
+        key,
+        message: format!("failed to {error}"),
+    }
+}
