@@ -19,6 +19,8 @@ pub const OUTSTANDING_MAX: Duration = Duration::from_secs(30);
 
 /// Most connections that have not registered yet (`design.md` 3, invariant 7).
 pub const UNREGISTERED_MAX: usize = 64;
+/// What a plugin whose registration is refused gets to read why, and to close the connection itself.
+pub const REFUSAL_GRACE: Duration = Duration::from_millis(500);
 /// First pause after a plugin failed to join or a launched one ended (`design.md` 5).
 pub const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
 /// Longest such pause; each is twice the one before (`design.md` 5).

@@ -21,7 +21,7 @@ use super::launch;
 use super::listen::Listener;
 use super::outcome::Failure;
 use super::status::{PluginStatus, Totals};
-use crate::limits::ACCEPT_PAUSE;
+use crate::limits::{ACCEPT_PAUSE, REFUSAL_GRACE};
 use crate::merge::Passed;
 
 /// What users of the host ask for.
@@ -305,6 +305,8 @@ async fn serve(
         match (request.service(), request.method()) {
             (service::RUNTIME, service::RegisterPlugin::METHOD) => {
                 if let Some(why) = register(plugin, request, &sender).await {
+                    // The reference's plugins lose an answer that the end of the connection follows at once.
+                    drop(timeout(REFUSAL_GRACE, peer.closed()).await);
                     peer.close(&why);
                 }
             }
