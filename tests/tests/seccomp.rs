@@ -95,11 +95,15 @@ fn bundle(folder: &Path, policy: &Value, command: &str) {
 }
 
 fn run(runtime: &str, id: &str, folder: &Path) -> Output {
+    nri_run(runtime, id, &["--bundle", folder.to_str().unwrap()])
+}
+
+fn nri_run(runtime: &str, id: &str, args: &[&str]) -> Output {
     let mut command = Command::new("unshare");
     // crun 1.8 refuses hosts with a cgroup v2 hierarchy beside v1; where there is none, nothing is to be hidden.
     let script = "umount /sys/fs/cgroup/unified 2>/dev/null; exec \"$@\"";
     command.args(["--mount", "sh", "-c", script, "sh"]).arg(nri());
-    command.args(["run", "--runtime", runtime, "--id", id, "--bundle"]).arg(folder);
+    command.args(["run", "--runtime", runtime, "--id", id]).args(args);
     command.stdin(Stdio::null()).output().unwrap()
 }
 
@@ -174,6 +178,89 @@ fn answers() {
             }
         }
     }
+}
+
+/// Edits of the bundled plugin, as a program in the container meets them.
+#[test]
+fn edits_bite() {
+    for runtime in ["runc", "crun"] {
+        if !possible(runtime) {
+            continue;
+        }
+        let program = "mkdir /tmp/made 2>&1 && echo made; grep Seccomp: /proc/self/status";
+        for (case, edits, expect) in [
+            ("errno", "[{set: [{names: [mkdir, mkdirat], action: ERRNO}]}]", "Operation not permitted"),
+            (
+                "number",
+                "[{set: [{names: [mkdir, mkdirat], action: ERRNO, errnoRet: 30}]}]",
+                "Read-only file system",
+            ),
+            ("log", "[{switch: {from: ALLOW, names: [mkdir, mkdirat], to: LOG}}]", "made"),
+            (
+                "remove",
+                "[{remove: [mkdir, mkdirat]}, {add: [{names: [mkdir, mkdirat], action: ALLOW}]}]",
+                "made",
+            ),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let config = folder.path().join("seccomp.yaml");
+            std::fs::write(&config, format!("rules: [{{edits: {edits}}}]")).unwrap();
+            let plugin = format!("seccomp={}", config.display());
+            let id = format!("nri-test-edits-{runtime}-{case}");
+            let output = nri_run(runtime, &id, &["--plugin", &plugin, "--", "sh", "-c", program]);
+            let stdout = String::from_utf8_lossy(&output.stdout);
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(stdout.contains(expect), "{runtime} {case}: {stdout}{stderr}");
+            assert!(stdout.contains("Seccomp:\t2"), "{runtime} {case}: {stdout}{stderr}");
+        }
+    }
+}
+
+/// A listener for each pod: by template, by the pod's annotation, and never outside the allowed directories.
+#[test]
+fn listeners_of_pods() {
+    if !possible("runc") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let agents = folder.path().join("agents");
+    std::fs::create_dir_all(agents.join("shop")).unwrap();
+    let config = folder.path().join("seccomp.yaml");
+    let text = format!(
+        "listenerDirectories: [{0}]\nrules:\n- edits: [{{set: [{{names: [mkdir, mkdirat], action: NOTIFY}}]}}]\n  listener: {{path: '{0}/{{namespace}}/{{name}}', metadata: '{{uid}}', pathAnnotation: example.com/listener}}\n",
+        agents.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let start = |name: &str, annotation: Option<&Path>| {
+        let pod = folder.path().join(format!("{name}.json"));
+        let mut json = json!({"id": name, "name": name, "namespace": "shop", "uid": format!("uid-{name}")});
+        if let Some(path) = annotation {
+            json["annotations"] = json!({"example.com/listener": path});
+        }
+        std::fs::write(&pod, json.to_string()).unwrap();
+        let plugin = format!("seccomp={}", config.display());
+        let args =
+            ["--pod", pod.to_str().unwrap(), "--plugin", &plugin, "--", "sh", "-c", "mkdir /tmp/a 2>&1"];
+        nri_run("runc", &format!("nri-test-pods-{name}"), &args)
+    };
+    for (name, socket, annotated) in
+        [("web", agents.join("shop/web"), false), ("annotated", agents.join("other"), true)]
+    {
+        let listener = Listener::start(socket.clone(), &["--once", "--action", "errno=30"]);
+        let output = start(name, annotated.then_some(&socket));
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            said.contains("Read-only file system"),
+            "{name}: {said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let (lines, _) = listener.finish();
+        assert_eq!(lines[0]["metadata"], format!("uid-{name}"));
+    }
+    let output = start("outside", Some(&folder.path().join("elsewhere")));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{stderr}");
+    assert!(stderr.contains("is in none of the listenerDirectories"), "{stderr}");
 }
 
 /// Two containers at a time, each with calls of its own; a signal ends the listener in order.

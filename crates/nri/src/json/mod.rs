@@ -36,7 +36,6 @@ pub(crate) fn to_json<M: Message + Name>(message: &M) -> Value {
 ///
 /// # Errors
 /// The first value of a wrong type or out of range, an unknown name of an enumeration, a member that is there under both names.
-#[cfg_attr(not(test), expect(dead_code, reason = "`nri adjust` and `nri replay` read with it"))]
 pub(crate) fn from_json<M: Message + Name + Default>(json: &Value) -> Result<Read<M>, JsonError> {
     let mut unknown = Vec::new();
     let dynamic = read::message(&descriptor::<M>(), json, "", &mut unknown)?;
