@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 use rustix::mount::{UnmountFlags, unmount};
@@ -25,9 +25,13 @@ pub(crate) const BASE: &str = "/run/nri/run";
 /// Socket paths below the directory must fit into 108 bytes.
 const ID_BYTES: usize = 48;
 
+/// The file that says that somebody is removing what a killed run left, and how long its id is waited for.
+const LEAVING: &str = "leaving";
+const REMOVAL: Duration = Duration::from_secs(10);
+
 /// How often, and after what pause, a cgroup is tried again whose last process is still going away.
 const CGROUP_TRIES: u32 = 100;
-const CGROUP_PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The state of this run. Dropping it releases the lock; [`State::remove`] takes everything away.
 pub(crate) struct State {
@@ -62,8 +66,12 @@ impl State {
                 format!("{:012x}", std::hash::RandomState::new().build_hasher().finish() & 0xffff_ffff_ffff)
             }
         };
-        let _base = lock_base()?;
         let dir = Path::new(BASE).join(&id);
+        let end = Instant::now() + REMOVAL;
+        while dir.join(LEAVING).exists() && Instant::now() < end {
+            std::thread::sleep(PAUSE);
+        }
+        let _base = lock_base()?;
         match fs::DirBuilder::new().mode(0o700).create(&dir) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -147,6 +155,7 @@ pub(crate) fn sweep(kept: bool) -> Result<Vec<String>, Failure> {
                 continue;
             }
             if let Some(lock) = try_lock(&dir)? {
+                drop(File::create(dir.join(LEAVING)));
                 dead.push((dir, record, lock));
             }
         }
@@ -221,7 +230,7 @@ fn remove_cgroup(cgroup: &str) {
         for _ in 0..CGROUP_TRIES {
             kill_all(&dir);
             match fs::remove_dir(&dir) {
-                Err(error) if error.kind() == ErrorKind::ResourceBusy => std::thread::sleep(CGROUP_PAUSE),
+                Err(error) if error.kind() == ErrorKind::ResourceBusy => std::thread::sleep(PAUSE),
                 _ => break,
             }
         }

@@ -11,69 +11,96 @@ use crate::failure::Failure;
 /// So many SIGINTs end a container that catches the signal and goes on.
 const PATIENCE: u32 = 3;
 
-/// Lets the container's process go. It may run before the runtime has returned, so a signal in between is the
-/// container's; it comes back to be passed on. A second one ends a runtime that hangs.
+/// Lets the container's process go. It may run before the runtime has returned, so signals in between are the
+/// container's; they come back to be passed on. A second one that would end us ends a runtime that hangs.
 pub(crate) async fn start(
     runtime: &Runtime,
     state: &State,
     signals: &mut Signals,
-) -> Result<Option<Signal>, Failure> {
-    let mut early = None;
-    let twice = async {
-        early = Some(signals.end().await);
-        signals.end().await
+) -> Result<Vec<Action>, Failure> {
+    let mut early = Vec::new();
+    let stop = async {
+        loop {
+            let action = signals.next().await;
+            match action {
+                Action::End(signal) if early.iter().any(|early| matches!(early, Action::End(_))) => {
+                    break signal;
+                }
+                _ => early.push(action),
+            }
+        }
     };
-    runtime.start(&state.dir, &state.id, twice).await?;
+    runtime.start(&state.dir, &state.id, stop).await?;
     Ok(early)
 }
 
-/// Passes signals on until the container's process has ended.
+/// Passes signals on until the container's process has ended, the early ones first.
 pub(crate) async fn watch(
     init: &Init,
-    early: Option<Signal>,
+    early: Vec<Action>,
     mut terminal: Option<&mut Terminal>,
     signals: &mut Signals,
 ) -> Result<Exit, Failure> {
-    let mut asked = 0;
-    let mut forced = early.filter(|&signal| init.signal(signal)).map(Signal::as_raw);
+    let mut asked = Asked::default();
+    for action in early {
+        asked.pass_on(action, init, terminal.as_deref_mut());
+    }
     loop {
         tokio::select! {
             exit = init.wait() => {
                 let exit = exit.map_err(|error| Failure::unavailable(format!("cannot wait for the container: {error}")))?;
-                return Ok(match (exit, forced) {
-                    (Exit::Signal(signal), Some(meant)) if signal == Signal::KILL.as_raw() => Exit::Signal(meant),
-                    _ => exit,
-                });
+                return Ok(asked.meant(exit));
             }
-            action = signals.next() => match action {
-                Action::End(signal) => {
-                    asked += u32::from(signal == Signal::INT);
-                    if asked >= PATIENCE {
-                        init.signal(Signal::KILL);
-                    } else if init.signal(signal) {
-                        forced = Some(signal.as_raw());
-                    }
+            action = signals.next() => asked.pass_on(action, init, terminal.as_deref_mut()),
+        }
+    }
+}
+
+/// What the container was asked to do.
+#[derive(Default)]
+struct Asked {
+    interrupts: u32,
+    /// The signal that was carried out as SIGKILL.
+    forced: Option<Signal>,
+}
+
+impl Asked {
+    fn pass_on(&mut self, action: Action, init: &Init, terminal: Option<&mut Terminal>) {
+        match (action, terminal) {
+            (Action::End(signal), _) => {
+                self.interrupts += u32::from(signal == Signal::INT);
+                if self.interrupts >= PATIENCE {
+                    init.signal(Signal::KILL);
+                } else if init.signal(signal) {
+                    self.forced = Some(signal);
                 }
-                Action::Forward(signal) => {
-                    init.signal(signal);
+            }
+            (Action::Forward(signal), _) => {
+                init.signal(signal);
+            }
+            (Action::Resize, Some(terminal)) => terminal.resize(),
+            (Action::Suspend, terminal) => {
+                if let Some(terminal) = terminal {
+                    terminal.suspend();
                 }
-                Action::Resize => {
-                    if let Some(terminal) = &terminal {
-                        terminal.resize();
-                    }
+                stop_here();
+            }
+            (Action::Continue, Some(terminal)) => {
+                if let Err(error) = terminal.resume() {
+                    tracing::warn!("cannot use the terminal again: {error}");
                 }
-                Action::Suspend => {
-                    if let Some(terminal) = &mut terminal {
-                        terminal.suspend();
-                    }
-                    stop_here();
-                }
-                Action::Continue => {
-                    if let Some(terminal) = &mut terminal {
-                        drop(terminal.resume());
-                    }
-                }
-            },
+            }
+            (Action::Resize | Action::Continue, None) => {}
+        }
+    }
+
+    /// How the process ended, in terms of the signal that was meant.
+    fn meant(&self, exit: Exit) -> Exit {
+        match (exit, self.forced) {
+            (Exit::Signal(signal), Some(meant)) if signal == Signal::KILL.as_raw() => {
+                Exit::Signal(meant.as_raw())
+            }
+            _ => exit,
         }
     }
 }
