@@ -40,6 +40,11 @@ fn flags() {
         125,
         "error: the argument '--rootfs <DIR>' cannot be used with '--bundle <DIR>'",
     );
+    check(
+        &["run", "--clean", "--", "true"],
+        125,
+        "error: the argument '--clean' cannot be used with '[CMD]...'",
+    );
     check(&["run", "--log-format", "xml"], 125, "error: invalid value 'xml' for '--log-format <FORMAT>'");
 }
 

@@ -60,7 +60,7 @@ pub(crate) struct Args {
     #[arg(long)]
     keep: bool,
     /// Remove what killed or kept runs left, and end
-    #[arg(long, exclusive = true)]
+    #[arg(long, conflicts_with_all = ["runtime", "rootfs", "bundle", "terminal", "id", "env", "keep", "command"])]
     clean: bool,
     #[command(flatten)]
     chain: chain::Options,

@@ -48,6 +48,9 @@ struct Record {
     runtime: Option<PathBuf>,
     /// The container's cgroup in the form of `linux.cgroupsPath`.
     cgroup: Option<String>,
+    /// The cgroup hierarchies that the run saw; whoever does not see them all cannot clean up after it.
+    #[serde(default)]
+    hierarchies: Vec<PathBuf>,
     /// Sockets outside the directory.
     sockets: Vec<PathBuf>,
     /// Kept on request: only `--clean` takes it away.
@@ -96,6 +99,7 @@ impl State {
     pub(crate) fn expect_container(&mut self, runtime: &Path, cgroup: Option<&str>) -> Result<(), Failure> {
         self.record.runtime = Some(runtime.to_owned());
         self.record.cgroup = cgroup.map(str::to_owned);
+        self.record.hierarchies = hierarchies();
         self.save()
     }
 
@@ -151,7 +155,8 @@ pub(crate) fn sweep(kept: bool) -> Result<Vec<String>, Failure> {
         let entries = fs::read_dir(BASE).map_err(|error| cannot("read", Path::new(BASE), &error))?;
         for dir in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
             let record = record(&dir);
-            if record.keep && !kept {
+            let seen = hierarchies();
+            if record.keep && !kept || !record.hierarchies.iter().all(|hierarchy| seen.contains(hierarchy)) {
                 continue;
             }
             if let Some(lock) = try_lock(&dir)? {
@@ -224,9 +229,7 @@ fn remove_cgroup(cgroup: &str) {
     else {
         return;
     };
-    let base = Path::new("/sys/fs/cgroup");
-    let hierarchies = fs::read_dir(base).into_iter().flatten().flatten().map(|entry| entry.path());
-    for dir in hierarchies.chain([base.to_owned()]).map(|hierarchy| hierarchy.join(name)) {
+    for dir in hierarchies().into_iter().map(|hierarchy| hierarchy.join(name)) {
         for _ in 0..CGROUP_TRIES {
             kill_all(&dir);
             match fs::remove_dir(&dir) {
@@ -235,6 +238,18 @@ fn remove_cgroup(cgroup: &str) {
             }
         }
     }
+}
+
+/// Where cgroups are mounted: the one directory of version 2, or one for each controller of version 1.
+fn hierarchies() -> Vec<PathBuf> {
+    let base = PathBuf::from("/sys/fs/cgroup");
+    if base.join("cgroup.procs").exists() {
+        return vec![base];
+    }
+    let entries = fs::read_dir(&base).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = entries.filter(|dir| dir.join("cgroup.procs").exists()).collect();
+    found.sort();
+    found
 }
 
 fn kill_all(cgroup: &Path) {

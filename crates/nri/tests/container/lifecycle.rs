@@ -130,6 +130,27 @@ fn a_killed_run_is_cleaned_up_by_the_next() {
     }
 }
 
+/// `--keep` leaves the directory to the next runs, `--clean` takes it away.
+#[test]
+fn kept_until_cleaned() {
+    let Some(mut command) = run("runc") else { return };
+    let (code, _, stderr) = output(command.args(["--id", "kept", "--keep", "--", "true"]));
+    assert_eq!(code, 0);
+    assert_eq!(stderr, "warning: kept /run/nri/run/kept; `nri run --clean` removes it\n");
+    let Some(mut command) = run("runc") else { return };
+    assert_eq!(output(command.args(["--", "true"])).0, 0);
+    assert!(fs::metadata("/run/nri/run/kept/config.json").is_ok());
+    let Some(mut command) = run("runc") else { return };
+    assert_eq!(output(command.args(["--id", "kept", "--", "true"])).0, 125);
+    let clean = std::process::Command::new(env!("CARGO_BIN_EXE_nri"))
+        .args(["run", "--clean", "-v"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(clean.stderr).unwrap();
+    assert!(said.contains("info: removed what was left of container kept\n"), "{said}");
+    assert_gone("kept");
+}
+
 #[test]
 fn an_id_in_use_is_refused() {
     let Some(mut command) = run("runc") else { return };
