@@ -1,5 +1,7 @@
 //! Against a real containerd (`cargo xtask test` builds it): our bundled plugins, connected as any plugin is.
 
+#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is the report of the failure")]
+
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -219,7 +219,7 @@ fn every_event() {
     assert_eq!(shares(&synchronized["update"][0]), "7");
     host.until("plugins");
     assert_eq!(running.session().runtime().name, "go-host");
-    assert_eq!(running.session().runtime().nri_version, NriVersion::CURRENT.to_string());
+    assert_eq!(running.session().runtime().nri, Some(NriVersion::CURRENT));
 
     let calls = [
         "RunPodSandbox",

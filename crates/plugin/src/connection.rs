@@ -151,6 +151,21 @@ struct Parts {
     bytes: usize,
 }
 
+impl Parts {
+    /// Takes another part of this encoded length; returns all of them with the last.
+    fn add(&mut self, part: SynchronizeRequest, bytes: usize) -> Result<Option<SynchronizeRequest>, Status> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > SYNCHRONIZE_BYTES_MAX {
+            *self = Self::default();
+            let message = format!("more than {SYNCHRONIZE_BYTES_MAX} bytes of pods and containers");
+            return Err(Status::new(Code::ResourceExhausted, message));
+        }
+        self.all.pods.extend(part.pods);
+        self.all.containers.extend(part.containers);
+        Ok((!part.more).then(|| std::mem::take(self).all))
+    }
+}
+
 impl Connection<'_> {
     fn run(&self) -> End {
         let spawned = thread::scope(|scope| {
@@ -171,7 +186,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Registers, and sees to it that Configure follows in time (F1, EXT-038).
+    /// Registers, and sees to it that Configure follows in time, and goes well (F1, EXT-038).
     fn register(&self) {
         let timeout = self.session.runtime().registration_timeout;
         let deadline = deadline(timeout);
@@ -190,14 +205,10 @@ impl Connection<'_> {
             Err(error) => return self.fail(End::NotConfigured(error.to_string())),
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let waited = self.changed.wait_timeout_while(self.progress(), left, |progress| {
-            progress.subscribed.is_none() && progress.closed.is_none() && progress.failure.is_none()
-        });
-        let (progress, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let in_time =
-            progress.subscribed.is_some() || progress.closed.is_some() || progress.failure.is_some();
-        drop(progress);
-        if !in_time {
+        let is_open = |progress: &mut Progress| progress.subscribed.is_none() && progress.closed.is_none();
+        let waited = self.changed.wait_timeout_while(self.progress(), left, is_open);
+        let has_expired = waited.unwrap_or_else(PoisonError::into_inner).1.timed_out();
+        if has_expired {
             let why = format!("the runtime did not configure the plugin within {timeout:?}");
             self.fail(End::NotConfigured(why));
         }
@@ -221,10 +232,6 @@ impl Connection<'_> {
         match (call.request.service(), call.request.method()) {
             (service::PLUGIN, "Configure") => {
                 call.answer::<service::Configure>(|request| self.configure(request));
-                // The runtime should close now. One that does not must not keep the plugin.
-                if self.progress().failure.is_some() {
-                    self.peer.close("the plugin refused its configuration");
-                }
             }
             (service::PLUGIN, "Synchronize") => {
                 self.progress().served = true;
@@ -252,7 +259,10 @@ impl Connection<'_> {
         let events = handled.and_then(|wanted| self.subscription(wanted, &runtime));
         match events {
             Ok(events) => {
-                let first = self.progress().subscribed.replace(events).is_none();
+                let mut progress = self.progress();
+                let first = progress.subscribed.replace(events).is_none();
+                progress.failure = None;
+                drop(progress);
                 self.changed.notify_all();
                 if first {
                     (self.settings.notify)(&Notice::Connected { runtime: &runtime, events });
@@ -262,12 +272,12 @@ impl Connection<'_> {
             }
             Err(status) => {
                 let mut progress = self.progress();
-                // What is refused later leaves the plugin as it was.
+                // What is refused later leaves the plugin as it was. Now the runtime should close; where it does not,
+                // `register` does, in the end.
                 if progress.subscribed.is_none() {
                     progress.failure.get_or_insert(End::Configuration(status.message.clone()));
                 }
                 drop(progress);
-                self.changed.notify_all();
                 Err(status)
             }
         }
@@ -282,7 +292,8 @@ impl Connection<'_> {
             let message = format!("the plugin has no handler for {unhandled}");
             return Err(Status::new(Code::Internal, message));
         }
-        let events = wanted.intersection(self.known);
+        let known = runtime.nri.map_or(self.known, |version| version.events().intersection(self.known));
+        let events = wanted.intersection(known);
         if events.is_empty() {
             let message = format!("{runtime} knows none of the events {wanted}");
             return Err(Status::new(Code::FailedPrecondition, message));
@@ -297,24 +308,12 @@ impl Connection<'_> {
         bytes: usize,
     ) -> Result<SynchronizeResponse, Status> {
         let deadline = request.deadline();
-        let more = request.more;
-        let all = {
-            let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-            parts.bytes = parts.bytes.saturating_add(bytes);
-            if parts.bytes > SYNCHRONIZE_BYTES_MAX {
-                *parts = Parts::default();
-                let message = format!("more than {SYNCHRONIZE_BYTES_MAX} bytes of pods and containers");
-                return Err(Status::new(Code::ResourceExhausted, message));
-            }
-            let part = request.into_message();
-            parts.all.pods.extend(part.pods);
-            parts.all.containers.extend(part.containers);
-            if more {
-                return Ok(SynchronizeResponse { update: Vec::new(), more: true });
-            }
-            std::mem::take(&mut *parts).all
-        };
-        self.plugin.synchronize(Request::new(all, self.session.clone(), deadline))
+        let part = request.into_message();
+        let all = self.parts.lock().unwrap_or_else(PoisonError::into_inner).add(part, bytes)?;
+        match all {
+            Some(all) => self.plugin.synchronize(Request::new(all, self.session.clone(), deadline)),
+            None => Ok(SynchronizeResponse { update: Vec::new(), more: true }),
+        }
     }
 
     /// Notes why the connection is of no use, and closes it.
@@ -345,5 +344,26 @@ impl Connection<'_> {
     fn progress(&self) -> MutexGuard<'_, Progress> {
         // Each field is set in one step; a panic cannot leave it half changed.
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A runtime that does not come to an end is refused, and may begin anew.
+    #[test]
+    fn parts_are_bounded() {
+        let part = |more| SynchronizeRequest {
+            pods: vec![nri_wire::api::PodSandbox::default()],
+            more,
+            ..Default::default()
+        };
+        let mut parts = Parts::default();
+        assert_eq!(parts.add(part(true), SYNCHRONIZE_BYTES_MAX), Ok(None));
+        assert_eq!(parts.add(part(false), 1).unwrap_err().code, Code::ResourceExhausted);
+        assert_eq!(parts.add(part(true), 1), Ok(None));
+        assert_eq!(parts.add(part(false), 1).unwrap().unwrap().pods.len(), 2);
+        assert_eq!(parts.add(part(false), 1).unwrap().unwrap().pods.len(), 1);
     }
 }

@@ -13,6 +13,7 @@ use nri_wire::io::blocking;
 use nri_wire::service::{self, Rpc};
 use nri_wire::ttrpc::{Code, Status};
 
+use crate::engine;
 use crate::plugin::{Error, Plugin, Result, events};
 use crate::request::Request;
 use crate::session::Session;
@@ -153,7 +154,9 @@ fn create<P: Plugin>(
     request: &Request<CreateContainerRequest>,
 ) -> Result<CreateContainerResponse, Status> {
     let adjustment = plugin.create_container(request).map_err(status)?;
-    adjustment.into_message().map_err(|invalid| status(invalid.into()))
+    let message = adjustment.into_message().map_err(|invalid| status(invalid.into()))?;
+    engine::check(&request.session().runtime(), &message).map_err(|refusal| status(refusal.into()))?;
+    Ok(message)
 }
 
 /// The nine events of runtimes before NRI 0.12 (`spec/wire.md` 5.5). Other events in this form mean nothing.

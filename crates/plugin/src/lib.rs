@@ -32,6 +32,7 @@ mod adjustment;
 mod builder;
 mod connection;
 mod dispatch;
+mod engine;
 mod identity;
 mod inherited;
 pub mod limits;
@@ -60,6 +61,7 @@ pub use adjustment::value::{
     MemoryPolicyMode, Mount, Scheduler, SchedulerFlag, SchedulerPolicy,
 };
 pub use builder::{Builder, RunError, Running};
+pub use engine::Feature;
 pub use identity::IdentityError;
 pub use inherited::InheritedError;
 pub use notice::Notice;

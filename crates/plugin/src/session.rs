@@ -9,8 +9,10 @@ use nri_wire::io::blocking::{CallError, Peer};
 use nri_wire::limits::{REGISTRATION_TIMEOUT, REQUEST_TIMEOUT};
 use nri_wire::service::UpdateContainers;
 use nri_wire::ttrpc::Status;
+use nri_wire::version::NriVersion;
 
 use crate::adjustment::check::Invalid;
+use crate::engine::Feature;
 use crate::limits::TIMEOUT_MAX;
 use crate::update::Updates;
 
@@ -44,8 +46,8 @@ pub struct Runtime {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// The NRI version that it says it speaks; empty before NRI 0.12.
-    pub nri_version: String,
+    /// The NRI version that it speaks: as it said, or as known of that runtime's version (`spec/api.md` 8).
+    pub nri: Option<NriVersion>,
     /// How long a registration may take.
     pub registration_timeout: Duration,
     /// How long a handler may take.
@@ -57,7 +59,7 @@ impl Default for Runtime {
         Self {
             name: String::new(),
             version: String::new(),
-            nri_version: String::new(),
+            nri: None,
             registration_timeout: REGISTRATION_TIMEOUT,
             request_timeout: REQUEST_TIMEOUT,
         }
@@ -73,7 +75,11 @@ impl Runtime {
         Self {
             name: request.runtime_name.clone(),
             version: request.runtime_version.clone(),
-            nri_version: request.nri_version.clone(),
+            nri: NriVersion::of_runtime(
+                &request.nri_version,
+                &request.runtime_name,
+                &request.runtime_version,
+            ),
             registration_timeout: timeout(request.registration_timeout, self.registration_timeout),
             request_timeout: timeout(request.request_timeout, self.request_timeout),
         }
@@ -103,6 +109,21 @@ impl Session {
         self.state().runtime.clone()
     }
 
+    /// Whether the runtime has a field, an event or another [`Feature`]; `None` where its NRI version is not known.
+    /// Runtimes drop what they do not know without a word.
+    ///
+    /// ```
+    /// use nri_plugin::{Field, Session};
+    /// fn may_set_a_memory_policy(session: &Session) -> bool {
+    ///     session.supports(Field::MemoryPolicy) != Some(false)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn supports(&self, feature: impl Into<Feature>) -> Option<bool> {
+        let version = self.state().runtime.nri?;
+        Some(feature.into().is_in(version))
+    }
+
     /// Whether there is a connection.
     #[must_use]
     pub fn is_connected(&self) -> bool {
@@ -112,7 +133,8 @@ impl Session {
     /// Updates and evicts containers on the plugin's own account; returns the updates that failed.
     ///
     /// Runtimes up to NRI 0.12.0 answer only after the requests that they have in hand: called from a handler, this
-    /// runs into its time-out there. Call it from a thread of your own to be at home everywhere.
+    /// runs into its time-out there ([`Feature::UpdatesFromHandlers`]). Call it from a thread of your own to be at home
+    /// everywhere.
     ///
     /// # Errors
     /// An [`UpdateError`], after the time-out (an hour at most) at the latest.
@@ -193,10 +215,7 @@ impl Session {
 impl fmt::Display for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.name, self.version)?;
-        match self.nri_version.as_str() {
-            "" => Ok(()),
-            nri => write!(f, " (NRI {nri})"),
-        }
+        self.nri.map_or(Ok(()), |nri| write!(f, " (NRI {nri})"))
     }
 }
 
@@ -242,6 +261,30 @@ mod tests {
             runtime = runtime.configured(&configure(registration, request));
             let timeouts = (runtime.registration_timeout.as_millis(), runtime.request_timeout.as_millis());
             assert_eq!(timeouts, expect);
+        }
+    }
+
+    /// CONF-226, CONF-229 and `spec/wire.md` 6: what the runtime says, else what is known of it.
+    #[test]
+    fn versions() {
+        for (nri, name, version, expect) in [
+            ("v9.8.7", "containerd", "v2.2.0", Some(NriVersion::new(9, 8, 7))),
+            ("", "containerd", "v2.2.0", Some(NriVersion::new(0, 10, 0))),
+            ("(devel)", "cri-o", "v1.34.1", Some(NriVersion::new(0, 10, 0))),
+            ("v0.12.3", "docker", "29.1.0", Some(NriVersion::new(0, 12, 3))),
+            ("", "other", "v1", None),
+        ] {
+            let request = ConfigureRequest {
+                runtime_name: name.to_owned(),
+                runtime_version: version.to_owned(),
+                nri_version: nri.to_owned(),
+                ..ConfigureRequest::default()
+            };
+            let runtime = Runtime::default().configured(&request);
+            assert_eq!(
+                (runtime.name.as_str(), runtime.version.as_str(), runtime.nri),
+                (name, version, expect)
+            );
         }
     }
 

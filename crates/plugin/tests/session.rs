@@ -13,6 +13,7 @@ use nri_plugin::api::{ConfigureRequest, Empty, FailurePolicy, SynchronizeRequest
 use nri_plugin::{
     Adjustment, Builder, Code, Configure, CreateContainer, Event, EventMask, NriVersion, Plugin, Reconnect,
     Result, RunError, RunPodSandbox, Running, Status, Synchronize, Update, UpdateError, UpdatePodSandbox,
+    Validate,
 };
 use nri_wire::connection::Role;
 use nri_wire::io::blocking::Peer;
@@ -65,6 +66,16 @@ impl Plugin for Probe {
     }
 }
 
+/// Only for new runtimes.
+struct Judge;
+
+#[nri_plugin::plugin]
+impl Plugin for Judge {
+    fn validate_container_adjustment(&self, _: &Validate) -> Result {
+        Ok(())
+    }
+}
+
 fn builder() -> Builder {
     Builder::new().name("probe").index("10")
 }
@@ -97,6 +108,7 @@ fn a_plugin_is_configured() {
     let session = builder.session();
     assert_eq!(session.runtime().request_timeout, Duration::from_secs(2));
     assert_eq!(session.runtime().registration_timeout, Duration::from_secs(5));
+    assert_eq!(session.runtime().nri, None);
     let starting = std::thread::spawn(move || builder.start(Probe { saw: Some(saw), ..Probe::default() }));
 
     let host = Host::new(ours);
@@ -111,7 +123,7 @@ fn a_plugin_is_configured() {
 
     let runtime = session.runtime();
     assert_eq!((runtime.name.as_str(), runtime.version.as_str()), ("scripted", "v1.2.3"));
-    assert_eq!(runtime.nri_version, "v9.8.7");
+    assert_eq!(runtime.nri, Some(NriVersion::new(9, 8, 7)));
     assert_eq!(runtime.registration_timeout, Duration::from_millis(5005));
     assert_eq!(runtime.request_timeout, Duration::from_millis(2007));
 
@@ -168,7 +180,8 @@ fn starts_that_fail() {
         host.registered();
         let status = host.call::<service::Configure>(configuration()).unwrap_err();
         assert_eq!(status, Status::new(Code::Unknown, "bad configuration"));
-        host.peer.close("test");
+        // A runtime that does not close does not keep the plugin.
+        while host.peer.next_request().is_ok() {}
     });
     assert_eq!(refused.unwrap_err().to_string(), "failed to configure the plugin: bad configuration");
 
@@ -210,6 +223,44 @@ fn what_cannot_start() {
     let never = builder().socket("/nonexistent/nri.sock").reconnect(Reconnect::Never);
     let text = never.run(Probe::default()).unwrap_err().to_string();
     assert!(text.starts_with("failed to connect to the runtime at /nonexistent/nri.sock: "), "{text}");
+}
+
+/// The mask that a plugin with and without new events answers to this runtime.
+fn subscribed(plugin: impl Plugin, runtime: &ConfigureRequest) -> Result<EventMask, Status> {
+    let (theirs, ours) = UnixStream::pair().unwrap();
+    let running = std::thread::spawn(move || builder().stream(theirs).run(plugin));
+    let host = Host::new(ours);
+    host.registered();
+    let answer = host.call::<service::Configure>(runtime.clone());
+    host.peer.close("test");
+    let _ = running.join().unwrap();
+    answer.map(|answer| events(&answer))
+}
+
+/// C12, F10: the subscription is cut to what the runtime is known to know.
+#[test]
+fn events_are_cut_by_version() {
+    let runtime = |name: &str, version: &str, nri: &str| ConfigureRequest {
+        runtime_name: name.to_owned(),
+        runtime_version: version.to_owned(),
+        nri_version: nri.to_owned(),
+        ..ConfigureRequest::default()
+    };
+    let (old, new) = ("RunPodSandbox,CreateContainer", "RunPodSandbox,CreateContainer,UpdatePodSandbox");
+    for (runtime, expect) in [
+        (runtime("containerd", "v1.7.30", ""), old),
+        (runtime("containerd", "v2.2.0", ""), new),
+        (runtime("cri-o", "v1.33.1", ""), old),
+        (runtime("other", "v1", "v0.9.0"), old),
+        (runtime("other", "v1", ""), new),
+    ] {
+        let events = subscribed(Probe::default(), &runtime).unwrap();
+        assert_eq!(events.to_string(), expect, "{runtime:?}");
+    }
+    // Nothing left would mean everything (`spec/wire.md` 5.2).
+    let status = subscribed(Judge, &runtime("containerd", "v1.7.30", "")).unwrap_err();
+    assert_eq!(status.code, Code::FailedPrecondition);
+    assert!(status.message.ends_with("knows none of the events ValidateContainerAdjustment"), "{status}");
 }
 
 /// Accepts the plugin's next connection.

@@ -162,3 +162,26 @@ fn take<'a>(input: &mut &'a [u8], max: usize) -> &'a [u8] {
     *input = rest;
     piece
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A6, C10: what a header claims takes no memory, only what comes does.
+    #[test]
+    fn memory_follows_what_came() {
+        let mut reader = MessageReader::default();
+        let header = Header { len: 4 << 20, stream: 1, kind: Kind::Request, flags: 0 }.to_bytes();
+        let capacity = |reader: &MessageReader| match &reader.state {
+            State::Body { bytes, .. } => bytes.capacity(),
+            _ => 0,
+        };
+        assert_eq!(reader.read(&mut &header[..], 4 << 20), None);
+        assert_eq!(capacity(&reader), 0);
+        assert_eq!(reader.read(&mut &[0; 1000][..], 4 << 20), None);
+        assert!((1000..=2000).contains(&capacity(&reader)));
+        let mut reader = MessageReader::default();
+        assert_eq!(reader.read(&mut &[&header[..], &[0; 1000]].concat()[..], 1 << 20), None);
+        assert_eq!(capacity(&reader), 0, "what is thrown away takes none");
+    }
+}
