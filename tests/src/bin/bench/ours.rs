@@ -142,7 +142,11 @@ fn container(round: &Round) -> api::Container {
                     .insert(format!("example.com/annotation-{n:04}"), format!("value of annotation {n:04}"));
             }
             _ => {
-                container.env.push(format!("SERVICE_{n:04}_PORT_TCP_ADDR=10.96.{}.{}:8443", n / 256, n % 256))
+                container.env.push(format!(
+                    "SERVICE_{n:04}_PORT_TCP_ADDR=10.96.{}.{}:8443",
+                    n / 256,
+                    n % 256
+                ));
             }
         }
         n += 1;
