@@ -108,6 +108,9 @@ impl fmt::Display for NriVersion {
     }
 }
 
+/// What Go builds without a version call themselves.
+const NOTHING: NriVersion = NriVersion::new(0, 0, 0);
+
 /// A text that does not say a version: empty, `(devel)`, `0.0.0-unknown`, or something else altogether.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoVersion(pub String);
@@ -130,11 +133,11 @@ impl FromStr for NriVersion {
         let version = Semver::parse(text).ok_or_else(none)?;
         let [major, minor, patch] = version.release.map(u16::try_from);
         let (Ok(major), Ok(minor), Ok(patch)) = (major, minor, patch) else { return Err(none()) };
-        if (major, minor, patch) == (0, 0, 0) {
-            return Err(none());
-        }
         let is_before = version.is_pre_release() && patch > 0;
-        Ok(Self::new(major, minor, patch - u16::from(is_before)))
+        match Self::new(major, minor, patch - u16::from(is_before)) {
+            NOTHING => Err(none()),
+            version => Ok(version),
+        }
     }
 }
 
@@ -156,6 +159,7 @@ mod tests {
             ("(devel)", None),
             ("0.0.0-unknown", None),
             ("v0.0.0-unknown", None),
+            ("v0.0.1-0.20230504231226-94185418e253", None),
             ("v", None),
             ("v0.99999999999999999999", None),
             ("v0.70000.0", None),
