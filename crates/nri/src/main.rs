@@ -12,6 +12,7 @@ mod run;
 mod seccomp;
 mod spec;
 mod timestamp;
+mod trace;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -101,6 +101,7 @@ impl Plan {
             plugin_config_dir,
             listen,
             plugins: file.plugins.into_iter().map(|(name, plugin)| (name, plugin.into())).collect(),
+            trace: crate::trace::from_environment(),
             ..Config::default()
         };
         Ok(Self {

@@ -32,6 +32,12 @@ pub(crate) fn to_json<M: Message + Name>(message: &M) -> Value {
     write::message(&dynamic)
 }
 
+/// The JSON form of an encoded message of this name, as far as it decodes.
+pub(crate) fn decoded(name: &str, bytes: &[u8]) -> Option<Value> {
+    let descriptor = pool().get_message_by_name(&format!("nri.pkg.api.v1alpha1.{name}"))?;
+    DynamicMessage::decode(descriptor, bytes).ok().map(|message| write::message(&message))
+}
+
 /// Reads the JSON form of a message.
 ///
 /// # Errors

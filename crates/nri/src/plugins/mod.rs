@@ -1,7 +1,7 @@
 //! The plugins that come with the binary: `nri plugin NAME`, or a link `NN-NAME` to the binary in a plugin directory.
 
 mod config;
-mod logger;
+pub(crate) mod logger;
 mod seccomp;
 mod template;
 

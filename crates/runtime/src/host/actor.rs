@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nri_wire::api::{Empty, RegisterPluginRequest, UpdateContainersRequest, UpdateContainersResponse};
+use nri_wire::io::Trace;
 use nri_wire::io::tokio::{Peer, Request, Requests, Role};
 use nri_wire::name::PluginName;
 use nri_wire::service::{self, Rpc as _};
@@ -15,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, warn};
 
 use super::call;
-use super::config::{Embedder, SharedEmbedder};
+use super::config::{Embedder, SharedEmbedder, Tracer};
 use super::core::{Action, CallId, Completion, Core, End, PluginId, Refusal, RequestId, SeatId, Submission};
 use super::launch;
 use super::listen::Listener;
@@ -89,6 +90,7 @@ pub(super) struct Actor {
     tasks: JoinSet<()>,
     accepting: JoinSet<()>,
     stopped: bool,
+    trace: Option<Arc<dyn Trace>>,
 }
 
 impl Actor {
@@ -98,6 +100,7 @@ impl Actor {
         listeners: Vec<Listener>,
         orders: mpsc::UnboundedReceiver<Order>,
         view: watch::Sender<View>,
+        trace: Option<Tracer>,
     ) -> Self {
         let (sender, news) = mpsc::unbounded_channel();
         let mut accepting = JoinSet::new();
@@ -117,6 +120,7 @@ impl Actor {
             tasks: JoinSet::new(),
             accepting,
             stopped: false,
+            trace: trace.map(|Tracer(trace)| trace),
         }
     }
 
@@ -268,7 +272,7 @@ impl Actor {
     }
 
     fn serve(&mut self, plugin: PluginId, stream: UnixStream) {
-        let (peer, requests) = Peer::start(stream, Role::Runtime);
+        let (peer, requests) = Peer::start_with(stream, Role::Runtime, self.trace.clone());
         self.peers.insert(plugin, peer.clone());
         let (sender, embedder) = (self.sender.clone(), Arc::clone(&self.embedder));
         self.tasks.spawn(serve(plugin, peer, requests, sender, embedder));

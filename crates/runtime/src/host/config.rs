@@ -14,9 +14,20 @@ use nri_wire::api::{
     Container, ContainerEviction, ContainerUpdate, PodSandbox, ValidateContainerAdjustmentRequest,
 };
 use nri_wire::event::EventMask;
+use nri_wire::io::Trace;
 use nri_wire::limits::{REGISTRATION_TIMEOUT, REQUEST_TIMEOUT};
 use nri_wire::name::PluginName;
 use nri_wire::version::NriVersion;
+
+/// Somebody who sees every message.
+#[derive(Clone)]
+pub struct Tracer(pub Arc<dyn Trace>);
+
+impl fmt::Debug for Tracer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tracer")
+    }
+}
 
 /// Everything that a host starts with.
 #[derive(Debug)]
@@ -43,6 +54,8 @@ pub struct Config {
     pub plugins: BTreeMap<String, PluginSettings>,
     /// Who judges the answers of plugins before they count.
     pub judge: Judge,
+    /// Who sees every message on the connections of plugins.
+    pub trace: Option<Tracer>,
     /// The pods that are there already.
     pub pods: Vec<PodSandbox>,
     /// The containers that are there already.
@@ -63,6 +76,7 @@ impl Default for Config {
             listen: Vec::new(),
             plugins: BTreeMap::new(),
             judge: Judge::allow_all(),
+            trace: None,
             pods: Vec::new(),
             containers: Vec::new(),
         }

@@ -62,7 +62,7 @@ use tracing::warn;
 use self::actor::{Actor, Order, View};
 use self::config::SharedEmbedder;
 pub use self::config::{
-    Callback, Config, Embedder, FailureRule, LateRule, NoEmbedder, PluginSettings, Program,
+    Callback, Config, Embedder, FailureRule, LateRule, NoEmbedder, PluginSettings, Program, Tracer,
 };
 use self::core::{Completion, Core, RequestId, Setup, Submission};
 pub use self::discover::{Discovered, SkipReason, Skipped, discover};
@@ -136,7 +136,7 @@ impl Host {
         let core = Core::new(setup, config.pods, config.containers);
         let (orders, receiver) = mpsc::unbounded_channel();
         let (sender, view) = watch::channel(View { settled: core.settled(), ..View::default() });
-        tokio::spawn(Actor::new(core, embedder, listeners, receiver, sender).run());
+        tokio::spawn(Actor::new(core, embedder, listeners, receiver, sender, config.trace).run());
         let host = Self { orders, view, next: Arc::default() };
         host.wait(|view| view.settled).await;
         Ok(host)

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 /// Replaces every value of a variable and every word of a command line by its length, wherever the message has them:
 /// containers, adjustments, hooks. Names of variables stay.
-pub(super) fn secrets(json: &mut Value) {
+pub(crate) fn secrets(json: &mut Value) {
     match json {
         Value::Array(list) => list.iter_mut().for_each(secrets),
         Value::Object(members) => members.iter_mut().for_each(|(key, value)| match (key.as_str(), value) {

@@ -7,7 +7,7 @@
 //! file: /var/log/nri.log  # default: standard error
 //! ```
 
-mod hide;
+pub(crate) mod hide;
 
 use std::fs::File;
 use std::io::{self, Write as _};
