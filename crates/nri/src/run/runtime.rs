@@ -248,6 +248,11 @@ impl Init {
         forced
     }
 
+    /// The program that the process executes, as long as it does.
+    pub(crate) fn program(&self) -> Option<PathBuf> {
+        std::fs::read_link(format!("/proc/{}/exe", self.pid())).ok()
+    }
+
     /// Whether the process catches or ignores the signal.
     fn handles(&self, signal: Signal) -> bool {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();

@@ -1,5 +1,8 @@
 //! Starting the container's process and waiting for its end, with signals and the terminal in between.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use rustix::process::Signal;
 
 use super::runtime::{Exit, Init, Runtime};
@@ -10,6 +13,10 @@ use crate::failure::Failure;
 
 /// So many SIGINTs end a container that catches the signal and goes on.
 const PATIENCE: u32 = 3;
+
+/// After a signal was handled: when, and how often, to look whether it was lost.
+const LOOK: Duration = Duration::from_millis(20);
+const LOOKS: u32 = 50;
 
 /// Lets the container's process go. It may run before the runtime has returned, so signals in between are the
 /// container's; they come back to be passed on. A second one that would end us ends a runtime that hangs.
@@ -52,6 +59,7 @@ pub(crate) async fn watch(
                 return Ok(asked.meant(exit));
             }
             action = signals.next() => asked.pass_on(action, init, terminal.as_deref_mut()),
+            () = tokio::time::sleep(LOOK), if asked.caught.is_some() => asked.look_again(init),
         }
     }
 }
@@ -62,6 +70,8 @@ struct Asked {
     interrupts: u32,
     /// The signal that was carried out as SIGKILL.
     forced: Option<Signal>,
+    /// The signal that a program with a handler got, which program that was, and how often to look again.
+    caught: Option<(Signal, PathBuf, u32)>,
 }
 
 impl Asked {
@@ -71,8 +81,8 @@ impl Asked {
                 self.interrupts += u32::from(signal == Signal::INT);
                 if self.interrupts >= PATIENCE {
                     init.signal(Signal::KILL);
-                } else if init.signal(signal) {
-                    self.forced = Some(signal);
+                } else {
+                    self.end(signal, init);
                 }
             }
             (Action::Forward(signal), _) => {
@@ -91,6 +101,26 @@ impl Asked {
                 }
             }
             (Action::Resize | Action::Continue, None) => {}
+        }
+    }
+
+    fn end(&mut self, signal: Signal, init: &Init) {
+        let program = init.program();
+        if init.signal(signal) {
+            self.forced = Some(signal);
+        } else {
+            self.caught = program.map(|program| (signal, program, LOOKS));
+        }
+    }
+
+    /// A program that handled the signal may have become another one (the runtime's own the container's, a shell
+    /// what it executes) before it did: the signal is lost then, and goes to the new one.
+    fn look_again(&mut self, init: &Init) {
+        let Some((signal, program, looks)) = self.caught.take() else { return };
+        if init.program().is_some_and(|now| now != program) {
+            self.end(signal, init);
+        } else if looks > 0 {
+            self.caught = Some((signal, program, looks - 1));
         }
     }
 

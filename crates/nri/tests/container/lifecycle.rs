@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use super::support::{RUNTIMES, assert_gone, output, read_until, run, send, start, wait_for_program};
+use super::support::{RUNTIMES, assert_gone, output, own_id, read_until, run, send, start, wait_for_program};
 
 #[test]
 fn exit_codes() {
@@ -18,7 +18,7 @@ fn exit_codes() {
             ("child-killed", "sh -c 'kill -9 $$'; exit $?", 137),
         ] {
             let Some(mut command_line) = run(runtime) else { return };
-            let id = format!("exit-{runtime}-{id}");
+            let id = own_id!("exit-{runtime}-{id}");
             let (code, _, stderr) = output(command_line.args(["--id", &id, "--", "sh", "-c", command]));
             assert_eq!(code, expect, "{id}: {stderr}");
             assert_gone(&id);
@@ -37,7 +37,7 @@ fn the_default_container() {
         unshare -m true 2>/dev/null || echo no-unshare; cat /proc/kcore | wc -c; pwd; test -w /tmp && echo tmp";
     for runtime in RUNTIMES {
         let Some(mut command) = run(runtime) else { return };
-        let id = format!("default-{runtime}");
+        let id = own_id!("default-{runtime}");
         let (code, stdout, stderr) =
             output(command.args(["--id", &id, "--env", "A=b c", "--", "sh", "-c", LOOK]));
         assert_eq!(code, 0, "{stderr}");
@@ -76,7 +76,7 @@ fn signals_are_passed_on() {
     for runtime in RUNTIMES {
         for (name, signal, expect) in [("caught", Signal::TERM, 5), ("user", Signal::USR1, 6)] {
             let Some(mut command) = run(runtime) else { return };
-            let id = format!("signal-{runtime}-{name}");
+            let id = own_id!("signal-{runtime}-{name}");
             let script = "trap 'exit 5' TERM; trap 'exit 6' USR1; echo ready; while :; do sleep 0.1; done";
             let mut running =
                 start(command.args(["--id", &id, "--", "sh", "-c", script]).stdout(Stdio::piped()));
@@ -87,7 +87,7 @@ fn signals_are_passed_on() {
         }
         for (name, signal, expect) in [("interrupt", Signal::INT, 130), ("hangup", Signal::HUP, 129)] {
             let Some(mut command) = run(runtime) else { return };
-            let id = format!("signal-{runtime}-{name}");
+            let id = own_id!("signal-{runtime}-{name}");
             let running = start(command.args(["--id", &id, "--", "sleep", "1000"]));
             wait_for_program(&id, "sleep");
             send(&running, signal);
@@ -102,13 +102,13 @@ fn signals_are_passed_on() {
 fn interrupted_at_any_moment() {
     for (step, runtime) in (0..24).zip(RUNTIMES.iter().cycle()) {
         let Some(mut command) = run(runtime) else { return };
-        let id = format!("interrupt-{step}");
-        let running = start(command.args(["--id", &id, "--", "sleep", "1000"]).stderr(Stdio::null()));
+        let id = own_id!("interrupt-{step}");
+        let running = start(command.args(["--id", &id, "--", "sleep", "1000"]).stderr(Stdio::piped()));
         std::thread::sleep(std::time::Duration::from_millis(step * 12));
         send(&running, Signal::INT);
-        let code = running.code();
+        let (code, said) = running.ended();
         // Before nri has begun to listen, the signal's default effect ends it (or the shell that becomes it).
-        assert!(code == Some(130) || code.is_none(), "{id}: {code:?}");
+        assert!(code == Some(130) || code.is_none(), "{id}: {code:?} {said}");
         assert_gone(&id);
     }
 }
@@ -117,7 +117,7 @@ fn interrupted_at_any_moment() {
 fn a_killed_run_is_cleaned_up_by_the_next() {
     for runtime in RUNTIMES {
         let Some(mut command) = run(runtime) else { return };
-        let id = format!("crash-{runtime}");
+        let id = own_id!("crash-{runtime}");
         let running = start(command.args(["--id", &id, "--", "sleep", "1000"]));
         let pid = wait_for_program(&id, "sleep");
         send(&running, Signal::KILL);
@@ -133,38 +133,41 @@ fn a_killed_run_is_cleaned_up_by_the_next() {
 /// `--keep` leaves the directory to the next runs, `--clean` takes it away.
 #[test]
 fn kept_until_cleaned() {
+    let id = own_id!("kept");
     let Some(mut command) = run("runc") else { return };
-    let (code, _, stderr) = output(command.args(["--id", "kept", "--keep", "--", "true"]));
+    let (code, _, stderr) = output(command.args(["--id", &id, "--keep", "--", "true"]));
     assert_eq!(code, 0);
-    assert_eq!(stderr, "warning: kept /run/nri/run/kept; `nri run --clean` removes it\n");
+    assert!(
+        stderr.ends_with(&format!("warning: kept /run/nri/run/{id}; `nri run --clean` removes it\n")),
+        "{stderr}"
+    );
     let Some(mut command) = run("runc") else { return };
     assert_eq!(output(command.args(["--", "true"])).0, 0);
-    assert!(fs::metadata("/run/nri/run/kept/config.json").is_ok());
+    assert!(fs::metadata(format!("/run/nri/run/{id}/config.json")).is_ok());
     let Some(mut command) = run("runc") else { return };
-    assert_eq!(output(command.args(["--id", "kept", "--", "true"])).0, 125);
+    assert_eq!(output(command.args(["--id", &id, "--", "true"])).0, 125);
     let clean = std::process::Command::new(env!("CARGO_BIN_EXE_nri"))
         .args(["run", "--clean", "-v"])
         .output()
         .unwrap();
     let said = String::from_utf8(clean.stderr).unwrap();
-    assert!(said.contains("info: removed what was left of container kept\n"), "{said}");
-    assert_gone("kept");
+    assert!(said.contains(&format!("info: removed what was left of container {id}\n")), "{said}");
+    assert_gone(&id);
 }
 
 #[test]
 fn an_id_in_use_is_refused() {
+    let id = own_id!("in-use");
     let Some(mut command) = run("runc") else { return };
-    let running = start(command.args(["--id", "in-use", "--", "sleep", "1000"]));
-    wait_for_program("in-use", "sleep");
+    let running = start(command.args(["--id", &id, "--", "sleep", "1000"]));
+    wait_for_program(&id, "sleep");
     let Some(mut command) = run("runc") else { return };
-    let (code, _, stderr) = output(command.args(["--id", "in-use", "--", "true"]));
+    let (code, _, stderr) = output(command.args(["--id", &id, "--", "true"]));
     send(&running, Signal::TERM);
     assert_eq!(running.code(), Some(143));
     assert_eq!(code, 125);
-    assert!(
-        stderr.starts_with("error: container id \"in-use\" is in use (/run/nri/run/in-use); choose another"),
-        "{stderr}"
-    );
+    let expect = format!("error: container id {id:?} is in use (/run/nri/run/{id}); choose another --id");
+    assert!(stderr.contains(&expect), "{stderr}");
 }
 
 #[test]

@@ -35,6 +35,12 @@ pub(crate) fn run(runtime: &str) -> Option<Command> {
     Some(command)
 }
 
+/// An id that no other test process uses.
+macro_rules! own_id {
+    ($($text:tt)*) => { format!("{}-{}", format!($($text)*), std::process::id()) };
+}
+pub(crate) use own_id;
+
 /// Exit code, stdout and stderr.
 pub(crate) fn output(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
@@ -102,7 +108,26 @@ pub(crate) fn start(command: &mut Command) -> Running {
 
 impl Running {
     pub(crate) fn code(mut self) -> Option<i32> {
-        self.0.wait().unwrap().code()
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status.code();
+            }
+            if Instant::now() > end {
+                send(&self, Signal::KILL);
+                panic!("does not end");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The exit code, and what was said on stderr.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+        let mut stderr = self.0.stderr.take().unwrap();
+        let code = self.code();
+        let mut said = String::new();
+        stderr.read_to_string(&mut said).unwrap();
+        (code, said)
     }
 
     pub(crate) fn stdout(&mut self) -> OwnedFd {
