@@ -12,7 +12,7 @@ use prost::Message as _;
 use tokio::time::Instant;
 
 use crate::Failure;
-use crate::round::{Round, rounds};
+use crate::round::{Round, Took, rounds};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -25,17 +25,41 @@ pub(crate) fn wire(socket: &str) -> Result<(), Failure> {
         let (stream, _) = listener.accept().await?;
         introduce(stream).await
     })?;
-    rounds(|round| match round.what.as_str() {
-        "small" => {
-            let request = api::RunPodSandboxRequest { pod: Some(pod()) };
-            round.measure(|| runtime.block_on(call::<service::RunPodSandbox>(&peer, &request)))
-        }
-        "create" => {
-            let request = api::CreateContainerRequest { pod: Some(pod()), container: Some(container(round)) };
-            round.measure(|| runtime.block_on(call::<service::CreateContainer>(&peer, &request)))
-        }
-        other => Err(format!("cannot measure {other:?}").into()),
+    rounds(|round| {
+        let (peer, round) = (peer.clone(), round.clone());
+        // In a task, as a host calls: the future of block_on itself is polled with a system call more.
+        let task = runtime.spawn(async move {
+            match round.what.as_str() {
+                "small" => {
+                    let request = api::RunPodSandboxRequest { pod: Some(pod()) };
+                    measure::<service::RunPodSandbox>(&peer, &round, &request).await
+                }
+                "create" => {
+                    let container = Some(container(&round));
+                    let request = api::CreateContainerRequest { pod: Some(pod()), container };
+                    measure::<service::CreateContainer>(&peer, &round, &request).await
+                }
+                other => Err(format!("cannot measure {other:?}")),
+            }
+        });
+        Ok(runtime.block_on(task)??)
     })
+}
+
+/// Times each call after the warm ones.
+async fn measure<R: Rpc>(peer: &Peer, round: &Round, request: &R::Request) -> Result<Took, String>
+where
+    R::Request: Sync,
+{
+    let mut took = Vec::with_capacity(round.calls);
+    for n in 0..round.warm + round.calls {
+        let start = std::time::Instant::now();
+        call::<R>(peer, request).await?;
+        if n >= round.warm {
+            took.push(start.elapsed());
+        }
+    }
+    Ok(Took::of(took))
 }
 
 /// Takes a plugin's registration, configures and synchronises it.
@@ -77,10 +101,10 @@ pub(crate) fn resident(program: &str) -> Result<f64, Failure> {
     rss
 }
 
-async fn call<R: Rpc>(peer: &Peer, request: &R::Request) -> Result<(), Failure> {
+async fn call<R: Rpc>(peer: &Peer, request: &R::Request) -> Result<(), String> {
     match peer.call::<R>(request, Instant::now() + TIMEOUT).await {
         Ok(_) => Ok(()),
-        Err(error) => Err(format!("{}: {error}", R::METHOD).into()),
+        Err(error) => Err(format!("{}: {error}", R::METHOD)),
     }
 }
 

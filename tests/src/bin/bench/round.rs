@@ -1,6 +1,6 @@
 //! Rounds: what a driver is asked, and what it prints.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -45,12 +45,22 @@ impl Round {
             let start = Instant::now();
             call()?;
             if n >= self.warm {
-                took.push(u64::try_from(start.elapsed().as_nanos())?);
+                took.push(start.elapsed());
             }
         }
+        Ok(Took::of(took))
+    }
+}
+
+impl Took {
+    /// The figures of single calls.
+    pub(crate) fn of(mut took: Vec<Duration>) -> Self {
         took.sort_unstable();
-        let at = |permille: usize| took.get(took.len() * permille / 1000).copied().unwrap_or(0);
-        Ok(Took { p50_ns: at(500), p99_ns: at(990), request_bytes: 0, response_bytes: 0 })
+        let at = |permille: usize| {
+            let call = took.get(took.len() * permille / 1000).copied().unwrap_or_default();
+            u64::try_from(call.as_nanos()).unwrap_or(u64::MAX)
+        };
+        Self { p50_ns: at(500), p99_ns: at(990), request_bytes: 0, response_bytes: 0 }
     }
 }
 
