@@ -6,11 +6,10 @@ mod seccomp;
 mod template;
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use nri_plugin::{Builder, Plugin};
+use nri_plugin::{Builder, Notice, Plugin};
 
 use self::config::Given;
 use crate::failure::Failure;
@@ -128,13 +127,17 @@ impl Bundled {
 /// Runs a plugin whose `--config` has been read already.
 fn run<P: Plugin>(builder: Builder, plugin: P) -> Result<(), Failure> {
     builder
-        .on_notice(|notice| say(notice))
+        .on_notice(say)
         .run(plugin)
         .map_err(|error| Failure::unavailable(format!("failed to run the plugin: {error}")))
 }
 
-fn say(notice: &impl fmt::Display) {
-    tracing::info!("{notice}");
+/// That all is well is for `-v`; a plugin that waits for its runtime, or answers with an error, is not to look idle.
+fn say(notice: &Notice<'_>) {
+    match notice {
+        Notice::Connected { .. } => tracing::info!("{notice}"),
+        _ => tracing::warn!("{notice}"),
+    }
 }
 
 fn exit(result: Result<(), Failure>) -> ExitCode {
