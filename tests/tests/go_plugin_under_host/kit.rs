@@ -49,7 +49,8 @@ impl Node {
         let go = nri_tests::go::peers().map_err(nri_tests::skipped).ok()?;
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("nri.sock");
-        let host = Host::start(Config { listen: vec![socket.clone()], ..config }, embedder).await.unwrap();
+        let host =
+            Host::start(Config { listen: vec![socket.clone().into()], ..config }, embedder).await.unwrap();
         Some(Self { host, folder, go, socket })
     }
 

@@ -99,7 +99,7 @@ impl Plan {
             launch: programs::named(plugins)?,
             plugin_dir,
             plugin_config_dir,
-            listen,
+            listen: listen.into_iter().map(Into::into).collect(),
             plugins: file.plugins.into_iter().map(|(name, plugin)| (name, plugin.into())).collect(),
             trace: crate::trace::from_environment(),
             ..Config::default()
@@ -113,8 +113,8 @@ impl Plan {
     }
 
     /// Sockets that will be made.
-    pub(crate) fn sockets(&self) -> &[PathBuf] {
-        &self.config.listen
+    pub(crate) fn sockets(&self) -> Vec<PathBuf> {
+        self.config.listen.iter().map(|socket| socket.path.clone()).collect()
     }
 
     /// Tells plugins under which OCI runtime the container will run.

@@ -107,8 +107,8 @@ impl State {
     ///
     /// # Errors
     /// The note cannot be written.
-    pub(crate) fn expect_sockets(&mut self, sockets: &[PathBuf]) -> Result<(), Failure> {
-        self.record.sockets = sockets.to_vec();
+    pub(crate) fn expect_sockets(&mut self, sockets: Vec<PathBuf>) -> Result<(), Failure> {
+        self.record.sockets = sockets;
         self.save()
     }
 

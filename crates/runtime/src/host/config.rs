@@ -19,6 +19,8 @@ use nri_wire::limits::{REGISTRATION_TIMEOUT, REQUEST_TIMEOUT};
 use nri_wire::name::PluginName;
 use nri_wire::version::NriVersion;
 
+use super::listen::Socket;
+
 /// Somebody who sees every message.
 #[derive(Clone)]
 pub struct Tracer(pub Arc<dyn Trace>);
@@ -49,7 +51,7 @@ pub struct Config {
     /// Single plugins to launch besides.
     pub launch: Vec<Program>,
     /// Sockets for plugins that connect by themselves.
-    pub listen: Vec<PathBuf>,
+    pub listen: Vec<Socket>,
     /// What an operator says about plugins, by full name, base name, or `*` (`cli.md`, "Configuration file").
     pub plugins: BTreeMap<String, PluginSettings>,
     /// Who judges the answers of plugins before they count.

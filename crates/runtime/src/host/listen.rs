@@ -3,12 +3,35 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixSocket};
+
+/// Connections that may wait to be accepted; as the reference, the system's own limit.
+const BACKLOG: u32 = 4096;
+
+/// Where a host listens, and who may connect: whoever may write to the socket's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Socket {
+    /// What policies call it.
+    pub name: Option<String>,
+    /// Its file.
+    pub path: PathBuf,
+    /// The file's permissions.
+    pub mode: u32,
+    /// The group that owns the file, by number; that of this process if absent.
+    pub group: Option<u32>,
+}
+
+impl From<PathBuf> for Socket {
+    /// A socket for this user alone.
+    fn from(path: PathBuf) -> Self {
+        Self { name: None, path, mode: 0o600, group: None }
+    }
+}
 
 /// A socket that listens. Its file goes with it.
 #[derive(Debug)]
@@ -58,31 +81,34 @@ impl fmt::Display for ListenError {
 impl std::error::Error for ListenError {}
 
 impl Listener {
-    /// Listens at a path: mode 0600 whatever the umask, the directory made (0700) or checked, the socket of a
-    /// process that is gone replaced, one of a live process left alone.
+    /// Listens: mode and group are right before anybody can connect, whatever the umask; the directory is made or
+    /// checked, the socket of a process that is gone replaced, one of a live process left alone. A directory that is
+    /// made gets mode 0700, or 0711 where the socket's mode lets others in.
     ///
     /// # Errors
     /// A [`ListenError`].
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn bind(path: &Path) -> Result<Self, ListenError> {
+    pub fn bind(socket: &Socket) -> Result<Self, ListenError> {
+        let path = socket.path.as_path();
         let failed = |error| ListenError::Io(path.to_owned(), error);
         let dir = match path.parent() {
             Some(dir) if !dir.as_os_str().is_empty() => dir,
             _ => Path::new("."),
         };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+        let dir_mode = if socket.mode & 0o077 == 0 { 0o700 } else { 0o711 };
+        fs::DirBuilder::new().recursive(true).mode(dir_mode).create(dir).map_err(failed)?;
         check_directory(dir)?;
         check_free(path)?;
-        // Bound under another name, so that nobody can connect before the mode is right.
         let hidden = dir.join(hidden_name());
-        let listener = UnixListener::bind(&hidden).map_err(failed)?;
-        let made = fs::set_permissions(&hidden, fs::Permissions::from_mode(0o600))
-            .and_then(|()| fs::metadata(&hidden))
-            .and_then(|metadata| fs::rename(&hidden, path).map(|()| metadata));
+        let made = listen_hidden(&hidden, socket).and_then(|listener| {
+            let metadata = fs::metadata(&hidden)?;
+            fs::rename(&hidden, path)?;
+            Ok((listener, metadata))
+        });
         match made {
-            Ok(metadata) => {
+            Ok((listener, metadata)) => {
                 Ok(Self { listener, path: path.to_owned(), inode: (metadata.dev(), metadata.ino()) })
             }
             Err(error) => {
@@ -110,6 +136,18 @@ impl Drop for Listener {
             drop(fs::remove_file(&self.path));
         }
     }
+}
+
+/// Nobody can connect before the last step, when group and mode are right.
+fn listen_hidden(path: &Path, socket: &Socket) -> io::Result<UnixListener> {
+    let listener = UnixSocket::new_stream()?;
+    listener.bind(path)?;
+    // The group first: changing it may take permissions away.
+    if let Some(group) = socket.group {
+        chown(path, None, Some(group))?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(socket.mode))?;
+    listener.listen(BACKLOG)
 }
 
 fn check_directory(dir: &Path) -> Result<(), ListenError> {
@@ -151,7 +189,7 @@ mod tests {
     use super::*;
 
     fn bind(path: &Path) -> Result<Listener, ListenError> {
-        Listener::bind(path)
+        Listener::bind(&path.to_owned().into())
     }
 
     #[tokio::test]
@@ -184,5 +222,19 @@ mod tests {
         fs::create_dir(&open).unwrap();
         fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
         assert!(matches!(bind(&open.join("s")), Err(ListenError::WritableByOthers(_))));
+    }
+    #[tokio::test]
+    async fn mode_and_group_are_those_that_were_asked_for() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("new/nri.sock");
+        let own = rustix::process::getegid().as_raw();
+        let group = if rustix::process::geteuid().is_root() { 12_345 } else { own };
+        let socket = Socket { mode: 0o660, group: Some(group), ..path.clone().into() };
+        let listener = Listener::bind(&socket).unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!((metadata.mode() & 0o777, metadata.gid()), (0o660, group));
+        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o777, 0o711);
+        UnixStream::connect(&path).unwrap();
+        drop(listener);
     }
 }

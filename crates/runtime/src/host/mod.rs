@@ -66,7 +66,7 @@ pub use self::config::{
 };
 use self::core::{Completion, Core, RequestId, Setup, Submission};
 pub use self::discover::{Discovered, SkipReason, Skipped, discover};
-pub use self::listen::{ListenError, Listener};
+pub use self::listen::{ListenError, Listener, Socket};
 pub use self::outcome::{Cause, Consulted, Created, Failure, Outcome, Stopped, Told, Updated};
 pub use self::status::{PluginStatus, Tally, Totals};
 
@@ -118,7 +118,7 @@ impl Host {
         let listeners = config
             .listen
             .iter()
-            .map(|path| Listener::bind(path))
+            .map(Listener::bind)
             .collect::<Result<Vec<_>, _>>()
             .map_err(StartError::Listen)?;
         let embedder = SharedEmbedder(Arc::new(embedder));

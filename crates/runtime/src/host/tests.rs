@@ -336,7 +336,7 @@ async fn silent_connections_delay_nobody() {
 async fn plugins_connect_to_the_socket() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("nri.sock");
-    let host = host(Config { listen: vec![path.clone()], ..Config::default() }).await;
+    let host = host(Config { listen: vec![path.clone().into()], ..Config::default() }).await;
     let (peer, requests) = Peer::start(UnixStream::connect(&path).await.unwrap(), Role::Plugin);
     tokio::spawn(serve(requests, CREATE, Behaviour::Env("A", "1"), Arc::default()));
     register(&peer, "10-a").await.unwrap();
@@ -420,7 +420,7 @@ async fn a_start_that_cannot_be() {
     let root = tempfile::tempdir().unwrap();
     let (socket, file) = (root.path().join("s"), root.path().join("file"));
     std::fs::write(&file, "").unwrap();
-    let config = Config { listen: vec![socket.clone(), file.join("s")], ..Config::default() };
+    let config = Config { listen: vec![socket.clone().into(), file.join("s").into()], ..Config::default() };
     assert!(matches!(Host::start(config, NoEmbedder).await, Err(StartError::Listen(_))));
     assert!(!socket.exists());
     let config = Config { plugin_dir: Some(file), ..Config::default() };
