@@ -12,6 +12,7 @@
 
 pub mod cri;
 pub mod engine;
+pub mod fake_engine;
 pub mod fuzz;
 pub mod go;
 pub mod image;
