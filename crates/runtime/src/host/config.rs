@@ -19,6 +19,7 @@ use nri_wire::limits::{REGISTRATION_TIMEOUT, REQUEST_TIMEOUT};
 use nri_wire::name::PluginName;
 use nri_wire::version::NriVersion;
 
+use super::given::Given;
 use super::listen::Socket;
 
 /// Somebody who sees every message.
@@ -56,6 +57,9 @@ pub struct Config {
     pub plugins: BTreeMap<String, PluginSettings>,
     /// Who judges the answers of plugins before they count.
     pub judge: Judge,
+    /// Whether [`Consulted::given`](super::Consulted::given) holds answers as they came, and
+    /// [`Embedder::asked`] is called: for recordings.
+    pub keep_answers: bool,
     /// Who sees every message on the connections of plugins.
     pub trace: Option<Tracer>,
     /// The pods that are there already.
@@ -78,6 +82,7 @@ impl Default for Config {
             listen: Vec::new(),
             plugins: BTreeMap::new(),
             judge: Judge::allow_all(),
+            keep_answers: false,
             trace: None,
             pods: Vec::new(),
             containers: Vec::new(),
@@ -179,6 +184,10 @@ pub trait Embedder: Send + Sync + 'static {
     fn evict<'a>(&'a self, _plugin: &'a PluginName, _evictions: Vec<ContainerEviction>) -> Callback<'a, ()> {
         Box::pin(std::future::ready(()))
     }
+
+    /// Sees what a plugin asks for in its answer to Synchronize or on its own account, as it came, also if the policy
+    /// then refuses it. Called only with [`Config::keep_answers`], on the host's own task: it must not block.
+    fn asked(&self, _plugin: &PluginName, _given: &Given) {}
 
     /// Looks at the merged result of a CreateContainer as a validator of the host's own, before the plugins that
     /// validate: required plugins, the default validator.

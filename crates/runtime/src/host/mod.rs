@@ -9,7 +9,7 @@
 //! | [`launch`](self::Program) | processes of launched plugins |
 //! | [`discover`](fn@discover) | the plugin directory |
 //! | [`listen`](Listener) | sockets for plugins that connect |
-//! | `config`, `outcome`, `status` | what goes in, what comes out, what can be seen |
+//! | `config`, `outcome`, `given`, `status` | what goes in, what comes out, what can be seen |
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -36,6 +36,7 @@ mod call;
 mod config;
 mod core;
 mod discover;
+mod given;
 mod launch;
 mod listen;
 mod outcome;
@@ -66,6 +67,7 @@ pub use self::config::{
 };
 use self::core::{Completion, Core, RequestId, Setup, Submission};
 pub use self::discover::{Discovered, SkipReason, Skipped, discover};
+pub use self::given::{Given, Known, Said};
 pub use self::listen::{ListenError, Listener, Socket};
 pub use self::outcome::{Cause, Consulted, Created, Failure, Outcome, Stopped, Told, Updated};
 pub use self::status::{PluginStatus, Tally, Totals};
@@ -131,6 +133,7 @@ impl Host {
             settings: config.plugins,
             programs,
             judge: config.judge,
+            keep_answers: config.keep_answers,
             embedder: embedder.clone(),
         };
         let core = Core::new(setup, config.pods, config.containers);

@@ -1,12 +1,14 @@
 //! What comes out of a request: each plugin's outcome, and why a request failed.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nri_policy::judge::Refused;
 use nri_wire::event::{Event, display_name};
 use nri_wire::name::PluginName;
 
+use super::given::Given;
 use crate::merge::{MergeError, Merged, MergedStop, MergedUpdate};
 
 /// What one plugin made of one call (`design.md` 3, invariant 1).
@@ -23,7 +25,7 @@ pub enum Outcome {
 }
 
 /// One plugin that had a part in a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Consulted {
     /// Which plugin.
     pub plugin: PluginName,
@@ -31,6 +33,8 @@ pub struct Consulted {
     pub outcome: Outcome,
     /// From the moment the call was sent; zero if none was.
     pub took: Duration,
+    /// Its answer, as it came. Kept only with [`Config::keep_answers`](super::Config::keep_answers).
+    pub given: Option<Arc<Given>>,
 }
 
 /// Result of [`Host::create_container`](super::Host::create_container).

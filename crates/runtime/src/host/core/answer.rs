@@ -67,6 +67,7 @@ impl Core {
         match end {
             End::Answer(answer, unknown) => {
                 known.tally.answers += 1;
+                self.keep(request, plugin, &answer, &unknown);
                 match self.take_answer(request, plugin, answer, &unknown) {
                     Ok(()) => self.conclude(request, plugin, Outcome::Answer, took, now),
                     Err(Cause::Validator { reason, .. }) => {

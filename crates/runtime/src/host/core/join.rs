@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use super::plugin::{Plugin, Stage};
 use super::table::Told;
 use super::{Action, Answer, Core, End, Message, PluginId, Purpose, RequestId, Timer};
+use crate::host::given::Said;
 use crate::limits::MISSED_EVENTS_MAX;
 use crate::merge::{Passed, pass};
 
@@ -142,7 +143,11 @@ impl Core {
         info!(plugin = %plugin.label(), "synchronized and active");
         self.totals.joined += 1;
         let seat = plugin.seat;
-        if let Some(name) = plugin.name.clone()
+        let name = plugin.name.clone();
+        if let Some(name) = &name {
+            self.show_asked(name, || Said::Synchronize(answer.clone()), unknown);
+        }
+        if let Some(name) = name
             && !answer.update.is_empty()
         {
             let asked = Asked { plugin: &name, basis: Other { targets: &self.table }, unknown };

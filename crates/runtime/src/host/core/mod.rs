@@ -13,12 +13,14 @@
 //! | `answer` | what an answer does to the request that it belongs to |
 //! | `late` | deadlines, late answers, lost connections |
 //! | `fold` | the state of the merge that a request carries along |
+//! | `keep` | what plugins said, for recordings |
 //! | `table` | pods and containers, as plugins that join are told |
 //! | `seat` | launched plugins, and when to launch them again |
 
 mod answer;
 mod fold;
 mod join;
+mod keep;
 mod late;
 mod message;
 mod plugin;
@@ -118,6 +120,7 @@ pub(crate) struct Setup {
     pub(crate) settings: BTreeMap<String, PluginSettings>,
     pub(crate) programs: Vec<Program>,
     pub(crate) judge: Judge,
+    pub(crate) keep_answers: bool,
     pub(crate) embedder: SharedEmbedder,
 }
 

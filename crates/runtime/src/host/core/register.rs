@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::plugin::{Plugin, Rules, Stage};
 use super::{Action, Core, End, Message, PluginId, Purpose, SeatId, Timer};
+use crate::host::given::Said;
 use crate::limits::UNREGISTERED_MAX;
 use crate::merge::{Passed, pass};
 
@@ -157,6 +158,7 @@ impl Core {
     ) -> Result<(PluginName, Passed), Refusal> {
         match self.plugins.get(&id) {
             Some(Plugin { stage: Stage::Active, name: Some(name), .. }) => {
+                self.show_asked(name, || Said::UpdateContainers(request.clone()), unknown);
                 let asked = Asked { plugin: name, basis: Other { targets: &self.table }, unknown };
                 let verdict = self.setup.judge.judge(&asked, request);
                 Ok((name.clone(), pass(name, verdict.permitted.ok_or(Refusal::Denied)?)))

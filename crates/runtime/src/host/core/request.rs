@@ -16,6 +16,7 @@ use super::{
     Action, CallState, Completion, Core, Message, PluginId, Purpose, RequestId, Submission, Ticket, Timer,
 };
 use crate::host::config::FailureRule;
+use crate::host::given::Given;
 use crate::host::outcome::{Cause, Consulted, Created, Failure, Outcome, Stopped, Told, Updated};
 use crate::limits::{FAIR_PART, MARGIN_MIN, MARGIN_PART, RESERVE_PART};
 
@@ -42,10 +43,12 @@ pub(super) struct Request {
 
 /// A plugin that a request goes to. Kept by the request, since the plugin may be gone before it is asked.
 #[derive(Clone, Debug)]
-struct Party {
+pub(super) struct Party {
     id: PluginId,
     name: PluginName,
     on_failure: FailureRule,
+    /// Its answer as it came, if answers are kept.
+    pub(super) given: Option<Arc<Given>>,
 }
 
 /// What a request is at.
@@ -126,7 +129,7 @@ impl Core {
 
     fn party(&self, id: PluginId) -> Option<Party> {
         let plugin = self.plugins.get(&id)?;
-        Some(Party { id, name: plugin.name.clone()?, on_failure: plugin.rules.on_failure })
+        Some(Party { id, name: plugin.name.clone()?, on_failure: plugin.rules.on_failure, given: None })
     }
 
     /// Goes on to the next plugin of the chain, or to the end.
@@ -267,7 +270,7 @@ impl Core {
         let in_turn = request.is_asking_in_turn();
         if let Some(party) = request.waiting.remove(&plugin) {
             if matches!(request.phase, Phase::Asking(_)) {
-                let gone = Consulted { plugin: party.name, outcome: Outcome::Gone, took: Duration::ZERO };
+                let gone = party.consulted(Outcome::Gone, Duration::ZERO);
                 request.plugins.push(gone);
             }
             if in_turn { self.advance(id, now) } else { self.all_asked(id, now) }
@@ -288,7 +291,7 @@ impl Core {
         debug!(plugin = %party.name, event = ?request.event, ?outcome, ?took, "outcome");
         let validates = matches!(request.phase, Phase::Validating(..));
         let list = if validates { &mut request.validators } else { &mut request.plugins };
-        list.push(Consulted { plugin: party.name.clone(), outcome: outcome.clone(), took });
+        list.push(party.clone().consulted(outcome.clone(), took));
         let plugin = party.name.clone();
         let rejects = party.on_failure == FailureRule::Reject;
         let cause = match outcome {
@@ -326,7 +329,7 @@ impl Core {
         let Some(party) = request.waiting.remove(&plugin) else { return };
         let validates = matches!(request.phase, Phase::Validating(..));
         let list = if validates { &mut request.validators } else { &mut request.plugins };
-        list.push(Consulted { plugin: party.name, outcome, took });
+        list.push(party.consulted(outcome, took));
         self.fail(id, cause, now);
     }
 
@@ -511,7 +514,18 @@ impl Core {
     }
 }
 
+impl Party {
+    fn consulted(self, outcome: Outcome, took: Duration) -> Consulted {
+        Consulted { plugin: self.name, outcome, took, given: self.given }
+    }
+}
+
 impl Request {
+    /// A plugin whose answer is awaited.
+    pub(super) fn waiting_for(&mut self, plugin: PluginId) -> Option<&mut Party> {
+        self.waiting.get_mut(&plugin)
+    }
+
     /// One plugin after the other, as opposed to all at once.
     fn is_asking_in_turn(&self) -> bool {
         matches!(&self.phase, Phase::Asking(fold) if fold.is_chain())

@@ -2,6 +2,7 @@
 
 mod chain;
 mod join;
+mod keep;
 mod late;
 mod model;
 mod register;
@@ -62,6 +63,7 @@ fn setup() -> Setup {
         settings: BTreeMap::new(),
         programs: Vec::new(),
         judge: Judge::allow_all(),
+        keep_answers: false,
         embedder: SharedEmbedder(Arc::new(NoEmbedder)),
     }
 }
