@@ -12,6 +12,7 @@ use crate::chain::{self, Plan, container_from, message, pod_for};
 use crate::decision::{self, Decision};
 use crate::failure::{Failure, Kind};
 use crate::file;
+use crate::settings::Command;
 use crate::spec;
 
 /// Show what plugins make of a container, without running it
@@ -69,7 +70,7 @@ pub(crate) fn main(args: &Args) -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
-    let plan = Plan::new(&args.chain)?;
+    let plan = Plan::new(&args.chain, Command::Adjust)?;
     let (spec, id, source) = input(args)?;
     let about = args.container.as_deref().map(message::<Container>).transpose()?.unwrap_or_default();
     let id = if about.id.is_empty() { id } else { about.id.clone() };

@@ -10,6 +10,7 @@ mod log;
 mod plugins;
 mod run;
 mod seccomp;
+mod settings;
 mod spec;
 mod timestamp;
 mod trace;

@@ -3,14 +3,11 @@
 
 mod pod;
 mod programs;
-pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nri_runtime::host::{
-    self, Config, Created, FailureRule, Host, LateRule, NoEmbedder, PluginSettings, StartError,
-};
+use nri_runtime::host::{self, Config, Created, Host, NoEmbedder, Socket, StartError};
 use nri_runtime::oci::{self, Resolvers};
 use nri_wire::api::{Container, CreateContainerRequest, PodSandbox};
 use nri_wire::name::PluginName;
@@ -18,8 +15,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 pub(crate) use self::pod::{container_from, pod_for};
-use self::settings::Settings;
 use crate::failure::Failure;
+use crate::settings::run::Run;
+use crate::settings::{self, Command, plugin};
 
 /// Nobody waits for a command but a person, so a whole request gets long; each plugin has its own, shorter time.
 const REQUEST: Duration = Duration::from_secs(120);
@@ -40,8 +38,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR", help_heading = "Plugins")]
     plugin_config_dir: Option<PathBuf>,
     /// Socket for plugins that connect by themselves
-    #[arg(long, value_name = "[NAME=]SOCKET", help_heading = "Plugins")]
-    listen: Vec<String>,
+    #[arg(long, value_name = "[NAME=]PATH[,mode=0600][,group=G]", value_parser = settings::socket, help_heading = "Plugins")]
+    listen: Vec<Socket>,
     /// Wait for so many plugins to connect
     #[arg(long, value_name = "N", help_heading = "Plugins")]
     wait: Option<u32>,
@@ -73,11 +71,13 @@ pub(crate) struct Chain {
 impl Plan {
     /// # Errors
     /// The first file or name that is wrong.
-    pub(crate) fn new(options: &Options) -> Result<Self, Failure> {
-        let file = options.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+    pub(crate) fn new(options: &Options, command: Command) -> Result<Self, Failure> {
+        let file: Run = match &options.config {
+            Some(file) => settings::read(file, command)?,
+            None => Run::default(),
+        };
         let plugins = if options.plugin.is_empty() { &file.plugin } else { &options.plugin };
-        let listen = if options.listen.is_empty() { &file.listen } else { &options.listen };
-        let listen: Vec<PathBuf> = listen.iter().map(|text| socket(text)).collect::<Result<_, _>>()?;
+        let listen = if options.listen.is_empty() { file.listen } else { options.listen.clone() };
         let wait = options.wait.or(file.wait).unwrap_or(0);
         if wait > 0 && listen.is_empty() {
             return Err(Failure::usage(format!(
@@ -99,8 +99,8 @@ impl Plan {
             launch: programs::named(plugins)?,
             plugin_dir,
             plugin_config_dir,
-            listen: listen.into_iter().map(Into::into).collect(),
-            plugins: file.plugins.into_iter().map(|(name, plugin)| (name, plugin.into())).collect(),
+            listen,
+            plugins: plugin::settings(file.plugins),
             trace: crate::trace::from_environment(),
             ..Config::default()
         };
@@ -154,38 +154,6 @@ impl Plan {
             )));
         }
         Ok(chain)
-    }
-}
-
-/// `[NAME=]SOCKET`: the name is for policies; a host needs the path alone.
-fn socket(text: &str) -> Result<PathBuf, Failure> {
-    let path = match text.split_once('=') {
-        Some((name, path)) if !name.contains('/') => path,
-        _ => text,
-    };
-    if path.is_empty() {
-        return Err(Failure::usage(format!("--listen {text:?}: [NAME=]SOCKET is expected")));
-    }
-    std::path::absolute(path).map_err(|error| Failure::usage(format!("--listen {path:?}: {error}")))
-}
-
-impl From<settings::Plugin> for PluginSettings {
-    fn from(plugin: settings::Plugin) -> Self {
-        Self {
-            timeout: plugin.timeout,
-            sync_timeout: plugin.sync_timeout,
-            concurrency: plugin.concurrency.map(Into::into),
-            late: plugin.late.map(|late| match late {
-                settings::Late::Close => LateRule::Close,
-                settings::Late::Keep => LateRule::Keep,
-            }),
-            on_failure: plugin.on_failure.map(|rule| match rule {
-                settings::OnFailure::Continue => FailureRule::Continue,
-                settings::OnFailure::Reject => FailureRule::Reject,
-            }),
-            restart: plugin.restart.map(|restart| restart == settings::Restart::Always),
-            events: plugin.events,
-        }
     }
 }
 

@@ -22,6 +22,7 @@ use self::signals::Signals;
 use self::state::State;
 use crate::chain::{self, Plan};
 use crate::failure::{Failure, Kind};
+use crate::settings::Command;
 
 /// The exit code of every refusal or failure of ours.
 pub(crate) const OWN_FAILURE: u8 = 125;
@@ -104,7 +105,7 @@ fn run(args: &Args, verbose: bool) -> Result<u8, Failure> {
         }
         return Ok(0);
     }
-    let plan = Plan::new(&args.chain)?;
+    let plan = Plan::new(&args.chain, Command::Run)?;
     // Before the first thread: a mount namespace belongs to a thread, and all of ours must be in the new one.
     rootfs::private_mounts()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
