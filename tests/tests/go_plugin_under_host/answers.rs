@@ -2,12 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use nri_runtime::host::{Callback, Cause, Embedder, Failure, Outcome};
+use nri_runtime::host::{Asking, Callback, Cause, Embedder, Failure, Outcome};
 use nri_runtime::merge::{Conflict, MergeError};
 use nri_tests::proto;
 use nri_wire::api::{ContainerAdjustment, ContainerUpdate, StopContainerRequest, UpdateContainerRequest};
 use nri_wire::field::{self, FIELDS, Field, Kind};
-use nri_wire::name::PluginName;
 use serde_json::{Value as Json, json};
 
 use super::kit::{Node, container, outcomes, patient, pod, soon};
@@ -197,10 +196,10 @@ struct Runtime(Arc<Mutex<Vec<String>>>);
 impl Embedder for Runtime {
     fn update<'a>(
         &'a self,
-        plugin: &'a PluginName,
+        asking: Asking<'a>,
         updates: Vec<ContainerUpdate>,
     ) -> Callback<'a, Vec<ContainerUpdate>> {
-        let asked = updates.iter().map(|update| format!("{plugin} {}", update.container_id));
+        let asked = updates.iter().map(|update| format!("{} {}", asking.plugin, update.container_id));
         self.0.lock().unwrap().extend(asked);
         Box::pin(std::future::ready(updates.into_iter().filter(|u| u.container_id == "gone").collect()))
     }

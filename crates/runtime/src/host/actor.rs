@@ -6,7 +6,6 @@ use std::sync::Arc;
 use nri_wire::api::{Empty, RegisterPluginRequest, UpdateContainersRequest, UpdateContainersResponse};
 use nri_wire::io::Trace;
 use nri_wire::io::tokio::{Peer, Request, Requests, Role};
-use nri_wire::name::PluginName;
 use nri_wire::service::{self, Rpc as _};
 use nri_wire::ttrpc::{Code, Status};
 use tokio::net::UnixStream;
@@ -16,14 +15,15 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, warn};
 
 use super::call;
-use super::config::{Embedder, SharedEmbedder, Tracer};
-use super::core::{Action, CallId, Completion, Core, End, PluginId, Refusal, RequestId, SeatId, Submission};
+use super::config::{Asking, Embedder, PluginSettings, SharedEmbedder, Tracer};
+use super::core::{
+    Action, CallId, Completion, Core, End, Permission, PluginId, Refusal, RequestId, SeatId, Submission,
+};
 use super::launch;
 use super::listen::Listener;
 use super::outcome::Failure;
 use super::status::{PluginStatus, Totals};
 use crate::limits::{ACCEPT_PAUSE, REFUSAL_GRACE};
-use crate::merge::Passed;
 
 /// What users of the host ask for.
 #[derive(Debug)]
@@ -36,6 +36,12 @@ pub(super) enum Order {
     },
     Cancel(RequestId),
     Connect(UnixStream),
+    SetRuntime {
+        name: String,
+        version: String,
+        nri_version: String,
+    },
+    SetPlugins(BTreeMap<String, PluginSettings>),
     Look(oneshot::Sender<(Vec<PluginStatus>, Totals)>),
     Shutdown,
 }
@@ -53,7 +59,7 @@ enum News {
         plugin: PluginId,
         request: UpdateContainersRequest,
         unknown: Vec<String>,
-        reply: oneshot::Sender<Result<(PluginName, Passed), Refusal>>,
+        reply: oneshot::Sender<Result<Permission, Refusal>>,
     },
     End {
         call: CallId,
@@ -170,6 +176,10 @@ impl Actor {
                 }
             }
             Order::Connect(stream) => self.connected(stream),
+            Order::SetRuntime { name, version, nri_version } => {
+                self.core.set_runtime(name, version, nri_version);
+            }
+            Order::SetPlugins(table) => self.core.set_plugins(table, now()),
             Order::Look(reply) => drop(reply.send((self.core.plugins(), self.core.totals()))),
             Order::Shutdown => {
                 self.accepting.abort_all();
@@ -221,7 +231,7 @@ impl Actor {
                         drop(reply.send(result));
                     }
                 }
-                Action::Apply { plugin, passed } => self.apply(plugin, passed),
+                Action::Apply(permission) => self.apply(permission),
                 Action::Launch(seat) => self.launch(seat),
                 Action::Changed => self.show(),
                 Action::Stopped => self.stopped = true,
@@ -234,10 +244,11 @@ impl Actor {
         self.view.send_replace(View { active, settled, stopped: false });
     }
 
-    fn apply(&mut self, plugin: PluginName, passed: Passed) {
+    fn apply(&mut self, permission: Permission) {
         let embedder = Arc::clone(&self.embedder);
         self.tasks.spawn(async move {
-            let failed = apply(&*embedder, &plugin, passed).await;
+            let plugin = permission.plugin.clone();
+            let failed = apply(&*embedder, permission).await;
             if !failed.is_empty() {
                 warn!(%plugin, "{} of its updates could not be applied", failed.len());
             }
@@ -375,23 +386,21 @@ async fn update(
     drop(sender.send(News::Ask { plugin, request: asked.message, unknown, reply }));
     match answer.await.unwrap_or(Err(Refusal::NotActive)) {
         Err(refusal) => request.refuse(status(&refusal)),
-        Ok((name, passed)) => {
-            let failed = apply(embedder, &name, passed).await;
+        Ok(permission) => {
+            let failed = apply(embedder, permission).await;
             request.answer::<service::UpdateContainers>(Ok(UpdateContainersResponse { failed }));
         }
     }
 }
 
 /// Gives the updates that failed.
-async fn apply(
-    embedder: &dyn Embedder,
-    plugin: &PluginName,
-    passed: Passed,
-) -> Vec<nri_wire::api::ContainerUpdate> {
+async fn apply(embedder: &dyn Embedder, permission: Permission) -> Vec<nri_wire::api::ContainerUpdate> {
+    let Permission { plugin, passed, in_call } = permission;
+    let asking = Asking { plugin: &plugin, in_call };
     if !passed.evictions.is_empty() {
-        embedder.evict(plugin, passed.evictions.into_iter().map(|evicted| evicted.eviction).collect()).await;
+        embedder.evict(asking, passed.evictions.into_iter().map(|evicted| evicted.eviction).collect()).await;
     }
-    embedder.update(plugin, passed.updates).await
+    embedder.update(asking, passed.updates).await
 }
 
 fn status(refusal: &Refusal) -> Status {

@@ -168,20 +168,30 @@ impl PluginSettings {
 /// A future that a callback returns.
 pub type Callback<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Who asks the embedding runtime for something on its own account.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// The plugin.
+    pub plugin: &'a PluginName,
+    /// It has a call of the host in hand that it has not answered. Whoever makes it wait for the end of a request makes
+    /// it hang.
+    pub in_call: bool,
+}
+
 /// What the embedding runtime does for its host. Each method has a harmless default.
 pub trait Embedder: Send + Sync + 'static {
     /// Applies updates that a plugin asks for on its own account (or in its answer to Synchronize), already judged.
     /// Gives back those that could not be applied. Called concurrently with requests.
     fn update<'a>(
         &'a self,
-        _plugin: &'a PluginName,
+        _asking: Asking<'a>,
         updates: Vec<ContainerUpdate>,
     ) -> Callback<'a, Vec<ContainerUpdate>> {
         Box::pin(std::future::ready(updates))
     }
 
     /// Evicts containers on a plugin's own account (quirk C15).
-    fn evict<'a>(&'a self, _plugin: &'a PluginName, _evictions: Vec<ContainerEviction>) -> Callback<'a, ()> {
+    fn evict<'a>(&'a self, _asking: Asking<'a>, _evictions: Vec<ContainerEviction>) -> Callback<'a, ()> {
         Box::pin(std::future::ready(()))
     }
 

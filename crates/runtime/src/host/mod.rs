@@ -33,6 +33,7 @@
 
 mod actor;
 mod call;
+mod caller;
 mod config;
 mod core;
 mod discover;
@@ -44,6 +45,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -61,9 +63,10 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use self::actor::{Actor, Order, View};
+pub use self::caller::Caller;
 use self::config::SharedEmbedder;
 pub use self::config::{
-    Callback, Config, Embedder, FailureRule, LateRule, NoEmbedder, PluginSettings, Program, Tracer,
+    Asking, Callback, Config, Embedder, FailureRule, LateRule, NoEmbedder, PluginSettings, Program, Tracer,
 };
 use self::core::{Completion, Core, RequestId, Setup, Submission};
 pub use self::discover::{Discovered, SkipReason, Skipped, discover};
@@ -104,12 +107,22 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Host {
-    /// Starts a host on the current runtime. Launched plugins start side by side (quirk B9); it returns when each of
-    /// them is active or has failed, which is logged and does not fail the start.
+    /// [`spawn`](Self::spawn)s a host and waits until it has [`settled`](Self::settled).
     ///
     /// # Errors
     /// A [`StartError`]; nothing is left running then.
     pub async fn start(config: Config, embedder: impl Embedder) -> Result<Self, StartError> {
+        let host = Self::spawn(config, embedder)?;
+        host.settled().await;
+        Ok(host)
+    }
+
+    /// Starts a host on the current runtime and returns at once. Launched plugins start side by side (quirk B9); one
+    /// that fails is logged and does not fail the start.
+    ///
+    /// # Errors
+    /// A [`StartError`]; nothing is left running then.
+    pub fn spawn(config: Config, embedder: impl Embedder) -> Result<Self, StartError> {
         let mut programs = config.launch;
         if let Some(dir) = &config.plugin_dir {
             let found = discover(dir, config.plugin_config_dir.as_deref())
@@ -140,17 +153,34 @@ impl Host {
         let (orders, receiver) = mpsc::unbounded_channel();
         let (sender, view) = watch::channel(View { settled: core.settled(), ..View::default() });
         tokio::spawn(Actor::new(core, embedder, listeners, receiver, sender, config.trace).run());
-        let host = Self { orders, view, next: Arc::default() };
-        host.wait(|view| view.settled).await;
-        Ok(host)
+        Ok(Self { orders, view, next: Arc::default() })
+    }
+
+    /// Waits until each launched plugin has been active or has failed once.
+    pub async fn settled(&self) {
+        self.wait(|view| view.settled).await;
+    }
+
+    /// What Configure says from now on about the runtime that plugins serve. A gateway learns it from its engine, and
+    /// again from the next one; plugins that are configured already are not told.
+    pub fn set_runtime(&self, name: &str, version: &str, nri_version: &str) {
+        let [name, version, nri_version] = [name, version, nri_version].map(str::to_owned);
+        drop(self.orders.send(Order::SetRuntime { name, version, nri_version }));
+    }
+
+    /// Replaces what the operator says about plugins, by full name, base name or `*`. It counts at once, also for
+    /// plugins that are connected: for their next calls, and for the events that they get of those they asked for. The
+    /// time-out that Configure told them stays as it was told.
+    pub fn set_plugins(&self, table: BTreeMap<String, PluginSettings>) {
+        drop(self.orders.send(Order::SetPlugins(table)));
     }
 
     /// Tells that a pod has been created.
     ///
     /// # Errors
     /// A [`Failure`]: a plugin refused, or one whose answer counts did not answer; no plugin's fault if the deadline is over.
-    pub async fn run_pod_sandbox(&self, pod: PodSandbox, deadline: Instant) -> Result<Told, Failure> {
-        self.tell(Event::RunPodSandbox, pod, None, deadline).await
+    pub async fn run_pod_sandbox(&self, pod: PodSandbox, caller: impl Into<Caller>) -> Result<Told, Failure> {
+        self.tell(Event::RunPodSandbox, pod, None, caller).await
     }
 
     /// Tells that a pod's resources are about to change. Plugins cannot change anything about it.
@@ -160,33 +190,45 @@ impl Host {
     pub async fn update_pod_sandbox(
         &self,
         request: UpdatePodSandboxRequest,
-        deadline: Instant,
+        caller: impl Into<Caller>,
     ) -> Result<Told, Failure> {
-        told(self.submit(Event::UpdatePodSandbox, Submission::UpdatePod(request), deadline).await)
+        told(self.submit(Event::UpdatePodSandbox, Submission::UpdatePod(request), caller).await)
     }
 
     /// Tells that a pod's resources have changed.
     ///
     /// # Errors
     /// As [`Host::run_pod_sandbox`].
-    pub async fn post_update_pod_sandbox(&self, pod: PodSandbox, deadline: Instant) -> Result<Told, Failure> {
-        self.tell(Event::PostUpdatePodSandbox, pod, None, deadline).await
+    pub async fn post_update_pod_sandbox(
+        &self,
+        pod: PodSandbox,
+        caller: impl Into<Caller>,
+    ) -> Result<Told, Failure> {
+        self.tell(Event::PostUpdatePodSandbox, pod, None, caller).await
     }
 
     /// Tells that a pod has stopped.
     ///
     /// # Errors
     /// As [`Host::run_pod_sandbox`].
-    pub async fn stop_pod_sandbox(&self, pod: PodSandbox, deadline: Instant) -> Result<Told, Failure> {
-        self.tell(Event::StopPodSandbox, pod, None, deadline).await
+    pub async fn stop_pod_sandbox(
+        &self,
+        pod: PodSandbox,
+        caller: impl Into<Caller>,
+    ) -> Result<Told, Failure> {
+        self.tell(Event::StopPodSandbox, pod, None, caller).await
     }
 
     /// Tells that a pod has been removed. It is forgotten whatever comes of it.
     ///
     /// # Errors
     /// As [`Host::run_pod_sandbox`].
-    pub async fn remove_pod_sandbox(&self, pod: PodSandbox, deadline: Instant) -> Result<Told, Failure> {
-        self.tell(Event::RemovePodSandbox, pod, None, deadline).await
+    pub async fn remove_pod_sandbox(
+        &self,
+        pod: PodSandbox,
+        caller: impl Into<Caller>,
+    ) -> Result<Told, Failure> {
+        self.tell(Event::RemovePodSandbox, pod, None, caller).await
     }
 
     /// Has the plugins adjust a container that is to be created, and the validators agree to the merged result.
@@ -197,10 +239,10 @@ impl Host {
     pub async fn create_container(
         &self,
         request: CreateContainerRequest,
-        deadline: Instant,
+        caller: impl Into<Caller>,
     ) -> Result<Created, Failure> {
         let event = Event::CreateContainer;
-        match self.submit(event, Submission::Create(Box::new(request)), deadline).await? {
+        match self.submit(event, Submission::Create(Box::new(request)), caller).await? {
             Completion::Created(created) => Ok(*created),
             _ => Err(Failure::stopped(event)),
         }
@@ -214,9 +256,9 @@ impl Host {
         &self,
         pod: PodSandbox,
         container: Container,
-        deadline: Instant,
+        caller: impl Into<Caller>,
     ) -> Result<Told, Failure> {
-        self.tell(Event::PostCreateContainer, pod, Some(container), deadline).await
+        self.tell(Event::PostCreateContainer, pod, Some(container), caller).await
     }
 
     /// Tells that a container is about to be started.
@@ -227,9 +269,9 @@ impl Host {
         &self,
         pod: PodSandbox,
         container: Container,
-        deadline: Instant,
+        caller: impl Into<Caller>,
     ) -> Result<Told, Failure> {
-        self.tell(Event::StartContainer, pod, Some(container), deadline).await
+        self.tell(Event::StartContainer, pod, Some(container), caller).await
     }
 
     /// Tells that a container has been started.
@@ -240,9 +282,9 @@ impl Host {
         &self,
         pod: PodSandbox,
         container: Container,
-        deadline: Instant,
+        caller: impl Into<Caller>,
     ) -> Result<Told, Failure> {
-        self.tell(Event::PostStartContainer, pod, Some(container), deadline).await
+        self.tell(Event::PostStartContainer, pod, Some(container), caller).await
     }
 
     /// Has the plugins change an update of a container's resources.
@@ -252,10 +294,10 @@ impl Host {
     pub async fn update_container(
         &self,
         request: UpdateContainerRequest,
-        deadline: Instant,
+        caller: impl Into<Caller>,
     ) -> Result<Updated, Failure> {
         let event = Event::UpdateContainer;
-        match self.submit(event, Submission::Update(Box::new(request)), deadline).await? {
+        match self.submit(event, Submission::Update(Box::new(request)), caller).await? {
             Completion::Updated(updated) => Ok(*updated),
             _ => Err(Failure::stopped(event)),
         }
@@ -269,9 +311,9 @@ impl Host {
         &self,
         pod: PodSandbox,
         container: Container,
-        deadline: Instant,
+        caller: impl Into<Caller>,
     ) -> Result<Told, Failure> {
-        self.tell(Event::PostUpdateContainer, pod, Some(container), deadline).await
+        self.tell(Event::PostUpdateContainer, pod, Some(container), caller).await
     }
 
     /// Tells that a container has stopped; plugins may update others.
@@ -281,10 +323,10 @@ impl Host {
     pub async fn stop_container(
         &self,
         request: StopContainerRequest,
-        deadline: Instant,
+        caller: impl Into<Caller>,
     ) -> Result<Stopped, Failure> {
         let event = Event::StopContainer;
-        match self.submit(event, Submission::Stop(request), deadline).await? {
+        match self.submit(event, Submission::Stop(request), caller).await? {
             Completion::Stopped(stopped) => Ok(*stopped),
             _ => Err(Failure::stopped(event)),
         }
@@ -298,9 +340,9 @@ impl Host {
         &self,
         pod: PodSandbox,
         container: Container,
-        deadline: Instant,
+        caller: impl Into<Caller>,
     ) -> Result<Told, Failure> {
-        self.tell(Event::RemoveContainer, pod, Some(container), deadline).await
+        self.tell(Event::RemoveContainer, pod, Some(container), caller).await
     }
 
     /// Takes a connection as if it had been accepted: for plugins in this process, and tests.
@@ -344,20 +386,21 @@ impl Host {
         event: Event,
         pod: PodSandbox,
         container: Option<Container>,
-        deadline: Instant,
+        caller: impl Into<Caller>,
     ) -> Result<Told, Failure> {
         let notice = StateChangeEvent { event: event.into(), pod: Some(pod), container };
-        told(self.submit(event, Submission::Notice(notice), deadline).await)
+        told(self.submit(event, Submission::Notice(notice), caller).await)
     }
 
     async fn submit(
         &self,
         event: Event,
         submission: Submission,
-        deadline: Instant,
+        caller: impl Into<Caller>,
     ) -> Result<Completion, Failure> {
         let id = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
         let (reply, answer) = oneshot::channel();
+        let Caller { deadline, .. } = caller.into();
         drop(self.orders.send(Order::Submit { id, submission: Box::new(submission), deadline, reply }));
         let waiting = Waiting { orders: &self.orders, id };
         let result = answer.await;

@@ -211,13 +211,15 @@ async fn unsolicited_updates_are_applied() {
     impl Embedder for Runtime {
         fn update<'a>(
             &'a self,
-            plugin: &'a nri_wire::name::PluginName,
+            asking: Asking<'a>,
             updates: Vec<ContainerUpdate>,
         ) -> Callback<'a, Vec<ContainerUpdate>> {
             Box::pin(async move {
                 tokio::task::yield_now().await;
                 let mut seen = self.0.lock().unwrap();
-                seen.extend(updates.iter().map(|update| format!("{plugin} {}", update.container_id)));
+                seen.extend(
+                    updates.iter().map(|update| format!("{} {}", asking.plugin, update.container_id)),
+                );
                 updates.into_iter().filter(|update| update.container_id == "gone").collect()
             })
         }

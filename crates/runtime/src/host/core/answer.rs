@@ -79,7 +79,7 @@ impl Core {
             End::Status(status) if known.asked_for_everything && is_newer(call.event, &status) => {
                 // Quirk C11: who asks for everything asks for what it knows.
                 info!(plugin = %known.label(), event = display_name(call.event), "not known to it: unsubscribed");
-                known.events = known.events.without(nri_wire::event::EventMask::NONE.with(call.event));
+                known.unsubscribe(call.event);
                 self.conclude(request, plugin, Outcome::Answer, took, now);
             }
             End::Status(status) => {
@@ -114,8 +114,8 @@ impl Core {
         if let End::Answer(Answer::Stop(answer), unknown) = end {
             let request =
                 nri_wire::api::UpdateContainersRequest { update: answer.update, ..Default::default() };
-            if let Ok((name, passed)) = self.handle_update_containers(call.plugin, request, &unknown) {
-                self.apply(name, passed);
+            if let Ok(permission) = self.handle_update_containers(call.plugin, request, &unknown) {
+                self.apply(permission);
             }
         } else if !matches!(end, End::Answer(..)) {
             warn!(plugin = %name, event = display_name(call.event), "failed to take an event: {}", end.fault());

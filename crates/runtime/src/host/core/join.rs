@@ -13,16 +13,15 @@ use std::time::Instant;
 
 use nri_policy::judge::{Asked, Other};
 use nri_wire::api::{StateChangeEvent, SynchronizeRequest, SynchronizeResponse};
-use nri_wire::name::PluginName;
 use nri_wire::synchronize::Parts;
 use tracing::{info, warn};
 
 use super::plugin::{Plugin, Stage};
 use super::table::Told;
-use super::{Action, Answer, Core, End, Message, PluginId, Purpose, RequestId, Timer};
+use super::{Action, Answer, Core, End, Message, Permission, PluginId, Purpose, RequestId, Timer};
 use crate::host::given::Said;
 use crate::limits::MISSED_EVENTS_MAX;
-use crate::merge::{Passed, pass};
+use crate::merge::pass;
 
 /// How far a joining has come.
 #[derive(Debug, Default)]
@@ -155,7 +154,7 @@ impl Core {
             match verdict.permitted {
                 Some(permitted) => {
                     let passed = pass(&name, permitted);
-                    self.apply(name, passed);
+                    self.apply(Permission { plugin: name, passed, in_call: self.is_in_call(id) });
                 }
                 None => warn!(plugin = %name, "the policy refuses its updates"),
             }
@@ -168,9 +167,10 @@ impl Core {
     }
 
     /// Has the embedding runtime do what a plugin asks for outside of any request.
-    pub(super) fn apply(&mut self, plugin: PluginName, passed: Passed) {
+    pub(super) fn apply(&mut self, permission: Permission) {
+        let passed = &permission.passed;
         if !passed.updates.is_empty() || !passed.evictions.is_empty() {
-            self.actions.push_back(Action::Apply { plugin, passed });
+            self.actions.push_back(Action::Apply(permission));
         }
     }
 

@@ -83,13 +83,22 @@ pub(crate) enum Action {
     /// Hand the result to whoever submitted the request.
     Complete { request: RequestId, result: Result<Completion, Failure> },
     /// Have the embedding runtime apply what a plugin asks for in its answer to Synchronize or after it joined.
-    Apply { plugin: PluginName, passed: Passed },
+    Apply(Permission),
     /// Start the process of this seat and feed what came of it.
     Launch(SeatId),
     /// The set of active plugins, or what is known of the launched ones, has changed.
     Changed,
     /// After `handle_shutdown`: all connections are closed.
     Stopped,
+}
+
+/// What a plugin may have done on its own account.
+#[derive(Debug)]
+pub(crate) struct Permission {
+    pub(crate) plugin: PluginName,
+    pub(crate) passed: Passed,
+    /// The plugin has not answered a call of ours.
+    pub(crate) in_call: bool,
 }
 
 /// Something that happens at a time unless it is called off. At one instant they happen in this order.
@@ -208,6 +217,13 @@ impl Core {
         }
     }
 
+    /// What Configure says from now on.
+    pub(crate) fn set_runtime(&mut self, name: String, version: String, nri_version: String) {
+        self.setup.runtime_name = name;
+        self.setup.runtime_version = version;
+        self.setup.nri_version = nri_version;
+    }
+
     /// The next thing to do.
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
@@ -292,6 +308,11 @@ impl Core {
         if self.stopping && self.plugins.is_empty() {
             self.actions.push_back(Action::Stopped);
         }
+    }
+
+    /// Whether a plugin has not answered something yet, late or not.
+    fn is_in_call(&self, plugin: PluginId) -> bool {
+        self.calls.values().any(|call| call.plugin == plugin)
     }
 
     /// Sends a message on behalf of `purpose`.

@@ -24,6 +24,10 @@ pub(super) struct Plugin {
     /// Known from the start for launched plugins, else once registered.
     pub(super) name: Option<PluginName>,
     pub(super) rules: Rules,
+    /// Its own failure policy.
+    pub(super) policy: FailurePolicy,
+    /// The events that it asked for, less those that it turned out not to know.
+    pub(super) asked: EventMask,
     /// The events that it gets.
     pub(super) events: EventMask,
     /// It asked for no event in particular, and so for all that there are (quirk C11).
@@ -105,6 +109,8 @@ impl Plugin {
             pid,
             rules: Rules::new(setup, name.as_ref(), FailurePolicy::default()),
             name,
+            policy: FailurePolicy::default(),
+            asked: EventMask::NONE,
             events: EventMask::NONE,
             asked_for_everything: false,
             state_change: EventMask::NONE,
@@ -116,6 +122,19 @@ impl Plugin {
             missed: 0,
             tally: Tally::default(),
         }
+    }
+
+    /// Decides its settings anew, and which events it gets of those it asked for.
+    pub(super) fn set_rules(&mut self, setup: &Setup) {
+        self.rules = Rules::new(setup, self.name.as_ref(), self.policy);
+        self.events = self.asked.intersection(self.rules.allowed);
+    }
+
+    /// It does not know this event.
+    pub(super) fn unsubscribe(&mut self, event: Event) {
+        let unknown = EventMask::NONE.with(event);
+        self.asked = self.asked.without(unknown);
+        self.events = self.events.without(unknown);
     }
 
     /// How logs call it.

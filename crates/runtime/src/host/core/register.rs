@@ -1,5 +1,6 @@
 //! From the connection to the subscription (`spec/wire.md` 5.1, 5.2).
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use nri_policy::judge::{Asked, Other};
@@ -9,10 +10,11 @@ use nri_wire::name::{NameError, PluginName};
 use tracing::{info, warn};
 
 use super::plugin::{Plugin, Rules, Stage};
-use super::{Action, Core, End, Message, PluginId, Purpose, SeatId, Timer};
+use super::{Action, Core, End, Message, Permission, PluginId, Purpose, SeatId, Timer};
+use crate::host::config::PluginSettings;
 use crate::host::given::Said;
 use crate::limits::UNREGISTERED_MAX;
-use crate::merge::{Passed, pass};
+use crate::merge::pass;
 
 /// Why a plugin's own call is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,13 +141,25 @@ impl Core {
         match subscription(&answer) {
             Err(unknown) => self.close(id, &format!("invalid plugin events: {:#x}", unknown.bits()), now),
             Ok(events) => {
-                let policy = answer.failure_policy.unwrap_or_default();
-                plugin.rules = Rules::new(&self.setup, plugin.name.as_ref(), policy);
+                plugin.policy = answer.failure_policy.unwrap_or_default();
                 plugin.asked_for_everything = answer.events == 0;
-                plugin.events = events.intersection(plugin.rules.allowed);
+                plugin.asked = events;
+                plugin.set_rules(&self.setup);
                 info!(plugin = %plugin.label(), events = %plugin.events, "configured");
                 self.begin_joining(id, now);
             }
+        }
+    }
+
+    /// The operator's settings have changed: they count for the next calls of every plugin.
+    pub(crate) fn set_plugins(&mut self, settings: BTreeMap<String, PluginSettings>, now: Instant) {
+        self.setup.settings = settings;
+        let ids: Vec<_> = self.plugins.keys().copied().collect();
+        for id in ids {
+            if let Some(plugin) = self.plugins.get_mut(&id) {
+                plugin.set_rules(&self.setup);
+            }
+            self.pump(id, now);
         }
     }
 
@@ -155,13 +169,14 @@ impl Core {
         id: PluginId,
         request: UpdateContainersRequest,
         unknown: &[String],
-    ) -> Result<(PluginName, Passed), Refusal> {
+    ) -> Result<Permission, Refusal> {
         match self.plugins.get(&id) {
             Some(Plugin { stage: Stage::Active, name: Some(name), .. }) => {
                 self.show_asked(name, || Said::UpdateContainers(request.clone()), unknown);
                 let asked = Asked { plugin: name, basis: Other { targets: &self.table }, unknown };
                 let verdict = self.setup.judge.judge(&asked, request);
-                Ok((name.clone(), pass(name, verdict.permitted.ok_or(Refusal::Denied)?)))
+                let passed = pass(name, verdict.permitted.ok_or(Refusal::Denied)?);
+                Ok(Permission { plugin: name.clone(), passed, in_call: self.is_in_call(id) })
             }
             _ => {
                 warn!("UpdateContainers of a plugin that is not active: refused");

@@ -40,7 +40,7 @@ struct Bench {
     /// In the order of completion.
     order: Vec<u64>,
     closed: BTreeMap<PluginId, String>,
-    applied: Vec<(String, Passed)>,
+    applied: Vec<Permission>,
     launches: Vec<SeatId>,
     stopped: bool,
     next: u64,
@@ -110,7 +110,7 @@ impl Bench {
                     self.order.push(request.0);
                     assert!(self.done.insert(request.0, result).is_none(), "completed twice");
                 }
-                Action::Apply { plugin, passed } => self.applied.push((plugin.full().to_owned(), passed)),
+                Action::Apply(permission) => self.applied.push(permission),
                 Action::Launch(seat) => self.launches.push(seat),
                 Action::Stopped => self.stopped = true,
                 Action::Admit(_) | Action::Changed => {}

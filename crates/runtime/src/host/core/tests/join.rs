@@ -105,7 +105,7 @@ fn updates_at_the_end_are_applied() {
     let mut bench = Bench::new();
     let a = bench.configured("10-a", SUBSCRIBED);
     bench.answer(a, Answer::Synchronize(SynchronizeResponse { update: vec![memory("c1", 1)], more: false }));
-    assert_eq!((bench.applied.len(), bench.applied[0].1.updates.len()), (1, 1));
+    assert_eq!((bench.applied.len(), bench.applied[0].passed.updates.len()), (1, 1));
 }
 
 /// A creation that began before the cut goes on without the plugin, and is told in the last part; one that began after

@@ -49,7 +49,10 @@ fn only_active_plugins_may_ask_for_updates() {
     let ask = |bench: &mut Bench, plugin| {
         let update = vec![memory("x", 1)];
         let request = nri_wire::api::UpdateContainersRequest { update, evict: Vec::new() };
-        bench.core.handle_update_containers(plugin, request, &[]).map(|(name, _)| name.full().to_owned())
+        bench
+            .core
+            .handle_update_containers(plugin, request, &[])
+            .map(|allowed| allowed.plugin.full().to_owned())
     };
     let a = bench.connect();
     assert_eq!(ask(&mut bench, a), Err(Refusal::NotActive));
@@ -189,4 +192,71 @@ fn the_end_is_orderly() {
     bench.launches.clear();
     bench.pass(Duration::from_secs(100));
     assert!(bench.launches.is_empty());
+}
+
+/// A gateway that has found its engine, or another one: who registers from then on is told.
+#[test]
+fn the_runtime_may_change() {
+    let mut bench = Bench::new();
+    bench.core.set_runtime("containerd".to_owned(), "2.3.1".to_owned(), "v0.12.0".to_owned());
+    let a = bench.connect();
+    bench.register(a, "10-a").unwrap();
+    let Message::Configure(configure) = bench.nod(a) else { panic!("no Configure") };
+    let said = (&*configure.runtime_name, &*configure.runtime_version, &*configure.nri_version);
+    assert_eq!(said, ("containerd", "2.3.1", "v0.12.0"));
+}
+
+/// New settings count for plugins that are connected: for their next calls, and for their events.
+#[test]
+fn settings_may_change() {
+    let mut bench = Bench::new();
+    let a = bench.plugin("10-a", "CreateContainer,StartContainer");
+    let settings = PluginSettings {
+        events: Some("CreateContainer,RemoveContainer".parse().unwrap()),
+        timeout: Some(Duration::from_secs(1)),
+        ..Default::default()
+    };
+    bench.core.set_plugins(BTreeMap::from([("a".to_owned(), settings)]), bench.now);
+    let told = bench.tell(Event::StartContainer, "c0");
+    assert!(bench.done[&told].is_ok(), "not asked any more");
+    let request = bench.create("c1");
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.created(request).plugins[0].outcome, Outcome::Late);
+    bench.nod(a);
+    bench.core.set_plugins(BTreeMap::new(), bench.now);
+    assert_eq!(bench.core.plugins[&a].events, "CreateContainer,StartContainer".parse().unwrap());
+    assert_eq!(bench.core.plugins[&a].rules.timeout, Duration::from_secs(2));
+}
+
+/// More at once, and whoever waits goes out.
+#[test]
+fn more_concurrency_counts_at_once() {
+    let mut bench = Bench::new();
+    let a = bench.plugin("10-a", "CreateContainer");
+    bench.create("c1");
+    bench.create("c2");
+    assert_eq!(bench.calls_to(a), 1);
+    let settings = PluginSettings { concurrency: Some(2), ..Default::default() };
+    bench.core.set_plugins(BTreeMap::from([("*".to_owned(), settings)]), bench.now);
+    bench.drain();
+    assert_eq!(bench.calls_to(a), 2);
+}
+
+/// Whoever makes a plugin wait for a request that waits for the plugin makes it hang: the embedder is told.
+#[test]
+fn a_plugin_in_a_call_is_marked() {
+    let mut bench = Bench::new();
+    let a = bench.plugin("10-a", "CreateContainer");
+    let ask = |bench: &mut Bench| {
+        let request = nri_wire::api::UpdateContainersRequest::default();
+        bench.core.handle_update_containers(a, request, &[]).unwrap().in_call
+    };
+    assert!(!ask(&mut bench));
+    let request = bench.create("c1");
+    assert!(ask(&mut bench));
+    bench.pass(Duration::from_secs(2));
+    bench.created(request);
+    assert!(ask(&mut bench), "late, and not answered");
+    bench.nod(a);
+    assert!(!ask(&mut bench));
 }
