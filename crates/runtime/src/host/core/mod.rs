@@ -10,6 +10,7 @@
 //! | `register` | from the connection to the subscription |
 //! | `join` | from the subscription to the first event: the snapshot, the cut, the last part |
 //! | `request` | one request on its way through the plugins |
+//! | `finish` | its end |
 //! | `answer` | what an answer does to the request that it belongs to |
 //! | `late` | deadlines, late answers, lost connections |
 //! | `fold` | the state of the merge that a request carries along |
@@ -18,6 +19,7 @@
 //! | `seat` | launched plugins, and when to launch them again |
 
 mod answer;
+mod finish;
 mod fold;
 mod join;
 mod keep;
