@@ -4,10 +4,11 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::{UnixListener, UnixSocket};
 
 /// Connections that may wait to be accepted; as the reference, the system's own limit.
@@ -124,7 +125,11 @@ impl Listener {
         &self.path
     }
 
-    pub(crate) async fn accept(&self) -> io::Result<tokio::net::UnixStream> {
+    /// Waits for a connection.
+    ///
+    /// # Errors
+    /// The system's; it may work the next time (quirk A9).
+    pub async fn accept(&self) -> io::Result<tokio::net::UnixStream> {
         self.listener.accept().await.map(|(stream, _)| stream)
     }
 }
@@ -171,12 +176,19 @@ fn check_free(path: &Path) -> Result<(), ListenError> {
         }
         Ok(_) => {}
     }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(failed(error)),
-        Ok(_) => Err(ListenError::InUse(path.to_owned())),
+    match connect(path) {
+        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(()),
+        // Somebody listens, and takes his time to accept.
+        Ok(()) | Err(Errno::AGAIN) => Err(ListenError::InUse(path.to_owned())),
+        Err(error) => Err(failed(error.into())),
     }
+}
+
+/// Never waits: a process that does not accept would keep us for ever.
+fn connect(path: &Path) -> Result<(), Errno> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    net::connect(&socket, &SocketAddrUnix::new(path)?)
 }
 
 fn hidden_name() -> String {
@@ -186,6 +198,8 @@ fn hidden_name() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     fn bind(path: &Path) -> Result<Listener, ListenError> {
@@ -204,6 +218,21 @@ mod tests {
         drop(listener);
         assert!(!path.exists());
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_process_that_does_not_accept_is_live() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("nri.sock");
+        let socket = net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        net::bind(&socket, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        net::listen(&socket, 0).unwrap();
+        let mut waiting = 0;
+        while connect(&path).is_ok() {
+            waiting += 1;
+        }
+        assert!(waiting > 0);
+        assert!(matches!(bind(&path), Err(ListenError::InUse(_))));
     }
 
     #[tokio::test]
