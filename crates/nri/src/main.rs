@@ -2,6 +2,7 @@
 
 mod adjust;
 mod chain;
+mod control;
 mod decision;
 mod failure;
 mod file;
@@ -12,6 +13,7 @@ mod run;
 mod seccomp;
 mod settings;
 mod spec;
+mod table;
 mod timestamp;
 mod trace;
 
@@ -42,6 +44,7 @@ enum Command {
     Run(Box<run::Args>),
     Adjust(Box<adjust::Args>),
     Plugin(plugins::Args),
+    Plugins(control::plugins::Args),
     Seccomp(seccomp::Args),
 }
 
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::main(&args, cli.log.verbose > 0),
         Command::Adjust(args) => adjust::main(&args),
         Command::Plugin(args) => plugins::main(&args),
+        Command::Plugins(args) => control::plugins::main(&args),
         Command::Seccomp(args) => seccomp::main(&args),
     }
 }

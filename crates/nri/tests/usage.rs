@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
@@ -50,7 +51,7 @@ fn flags() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in [&["--help"][..], &["run", "--help"]] {
+    for command in [&["--help"][..], &["run", "--help"], &["plugins", "--help"]] {
         let output = nri(command);
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(0));
@@ -121,6 +122,45 @@ fn files_and_names() {
         126,
         "error: command \"/etc/alternatives\" is no executable file",
     );
+}
+
+#[test]
+fn gateways_that_are_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("control.sock");
+    let path = socket.to_str().unwrap();
+    let expect = format!(
+        "error: no gateway listens at {path}; start `nri gateway`, or name its socket with --control PATH"
+    );
+    check(&["plugins", "--control", path], 3, &expect);
+    drop(UnixListener::bind(&socket).unwrap());
+    check(&["plugins", "-o", "json", "--control", path], 3, &expect);
+    check(&["plugins", "-o", "yaml"], 2, "error: invalid value 'yaml' for '--output <FORMAT>'");
+    fs::write(dir.path().join("file"), "").unwrap();
+    let file = dir.path().join("file");
+    check(&["plugins", "--control", file.to_str().unwrap()], 3, "error: no gateway listens at ");
+    let below = file.join("s");
+    check(&["plugins", "--control", below.to_str().unwrap()], 3, "error: failed to ask the gateway at ");
+}
+
+#[test]
+fn a_gateway_of_root_is_for_root() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = dir.path().join("nri");
+    fs::copy(env!("CARGO_BIN_EXE_nri"), &copy).unwrap();
+    let socket = dir.path().join("control.sock");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o600)).unwrap();
+    if !rustix::process::geteuid().is_root() {
+        return println!("skipped: the socket of another user; root is needed");
+    }
+    let mut command = Command::new(copy);
+    let output =
+        command.uid(65534).args(["plugins", "--control"]).arg(&socket).current_dir("/").output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let expect = format!("error: nri plugins needs root, to ask the gateway at {}\n", socket.display());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), expect);
 }
 
 #[test]

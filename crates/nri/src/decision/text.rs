@@ -1,14 +1,11 @@
 //! A decision for people: who changed what as a table, what was refused, and the difference of the specs.
 
-use std::fmt::Write as _;
-
 use nri_policy::change::Op;
 use nri_policy::judge::Refused;
 use nri_runtime::merge::Attributed;
 use serde_json::Value;
 
-/// Longest value that the table shows.
-const WIDTH: usize = 48;
+use crate::table::{plain, table};
 
 /// Who changed what.
 pub(crate) fn changes(changes: &[Attributed]) -> String {
@@ -55,20 +52,6 @@ pub(crate) fn diff(before: &Value, after: &Value) -> String {
     similar::TextDiff::from_lines(&before, &after).unified_diff().header("spec", "adjusted").to_string()
 }
 
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width =
-        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    text
-}
-
 fn op(op: Op) -> String {
     match op {
         Op::Add => "add",
@@ -84,24 +67,6 @@ fn value(value: &Value) -> String {
         Value::String(text) => plain(text),
         other => plain(&other.to_string()),
     }
-}
-
-/// A plugin's text without anything that a terminal would act upon, and not too long.
-fn plain(text: &str) -> String {
-    let mut plain = String::new();
-    for (count, c) in text.chars().enumerate() {
-        if count == WIDTH {
-            plain.push('…');
-            break;
-        }
-        if c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c)
-        {
-            plain.extend(c.escape_default());
-        } else {
-            plain.push(c);
-        }
-    }
-    plain
 }
 
 #[cfg(test)]
@@ -144,10 +109,5 @@ PLUGIN   FIELD       KEY         OP       BEFORE  AFTER
         let text = diff(&json!({"a": 1, "b": 2}), &json!({"a": 1, "b": 3}));
         assert!(text.starts_with("--- spec\n+++ adjusted\n@@"), "{text}");
         assert!(text.contains("-  \"b\": 2\n+  \"b\": 3\n"), "{text}");
-    }
-
-    #[test]
-    fn long_values_are_cut() {
-        assert_eq!(plain(&"x".repeat(60)).chars().count(), WIDTH + 1);
     }
 }
