@@ -1,7 +1,5 @@
 //! The fake engine against a bundled plugin: what it tells arrives, and what it is asked is answered.
 
-#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is the report of the failure")]
-
 use std::process::{Command, Stdio};
 
 use nri_tests::fake_engine::{FakeEngine, container, pod};
