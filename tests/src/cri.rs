@@ -67,15 +67,71 @@ impl Cri {
         self.ask(&json!({"do": "runp", "config": config})).map(|answer| text(&answer, "pod"))
     }
 
+    /// Creates a container in a pod: the command and further members of its configuration.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn create(
+        &mut self,
+        pod: &str,
+        name: &str,
+        command: &[&str],
+        more: &Value,
+    ) -> Result<String, String> {
+        let mut config = json!({"metadata": {"name": name}, "image": {"image": crate::engine::IMAGE},
+            "command": command, "linux": confined()});
+        merge(&mut config, more);
+        let answer = self.ask(&json!({"do": "create", "pod": pod, "config": config}))?;
+        Ok(text(&answer, "container"))
+    }
+
+    /// Asks one thing about a container, by its id: `start`, `stop`, `rm`, `inspect`.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn container(&mut self, verb: &str, id: &str) -> Result<Value, String> {
+        self.ask(&json!({"do": verb, "container": id}))
+    }
+
+    /// Changes a container's resources.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn update(&mut self, id: &str, resources: &Value) -> Result<(), String> {
+        self.ask(&json!({"do": "update", "container": id, "resources": resources})).map(drop)
+    }
+
+    /// The runtime's configuration that the engine made for a container.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn spec(&mut self, id: &str) -> Result<Value, String> {
+        let answer = self.container("inspect", id)?;
+        Ok(answer.pointer("/info/runtimeSpec").cloned().unwrap_or_default())
+    }
+
+    /// The ids of all pods, and those of all containers, sorted.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn list(&mut self) -> Result<(Vec<String>, Vec<String>), String> {
+        let answer = self.ask(&json!({"do": "ps"}))?;
+        let ids = |member: &str| {
+            let list = answer.get(member).and_then(Value::as_array).into_iter().flatten();
+            let mut ids: Vec<String> = list.map(|item| text(item, "id")).collect();
+            ids.sort();
+            ids
+        };
+        Ok((ids("pods"), ids("containers")))
+    }
+
     /// Creates and starts a container in a pod.
     ///
     /// # Errors
     /// What the engine says.
     pub fn run_container(&mut self, pod: &str, name: &str, command: &[&str]) -> Result<String, String> {
-        let config = json!({"metadata": {"name": name}, "image": {"image": crate::engine::IMAGE},
-            "command": command, "linux": confined()});
-        let id = text(&self.ask(&json!({"do": "create", "pod": pod, "config": config}))?, "container");
-        self.ask(&json!({"do": "start", "container": id}))?;
+        let id = self.create(pod, name, command, &Value::Null)?;
+        self.container("start", &id)?;
         Ok(id)
     }
 
@@ -115,6 +171,19 @@ fn security_context() -> Value {
 fn confined() -> Value {
     json!({"security_context": {"namespace_options": {"network": "NODE"},
         "seccomp": {"profile_type": "RuntimeDefault"}}})
+}
+
+/// Puts the members of one object into another, at every depth.
+fn merge(into: &mut Value, more: &Value) {
+    match (into, more) {
+        (_, Value::Null) => {}
+        (Value::Object(into), Value::Object(more)) => {
+            for (key, value) in more {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, more) => *into = more.clone(),
+    }
 }
 
 fn text(answer: &Value, member: &str) -> String {

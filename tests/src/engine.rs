@@ -1,17 +1,68 @@
 //! A real containerd in a folder of its own, started for a test and taken down with all that it left.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::image;
+use crate::plugin::Launched;
 
 /// The image that test containers run.
 pub const IMAGE: &str = "localhost/test/busybox:1";
 const PAUSE: &str = "localhost/test/pause:1";
 /// Longest a start or a stop of the engine may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A line of containerd: each stands for a generation of NRI.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Line {
+    /// 2.3: NRI 0.12, a call for each event. The engine of most tests.
+    #[default]
+    V2_3,
+    /// 2.2: NRI 0.11, the nine plain events by `StateChange`, and crashes on some adjustments (`engines.md` 4).
+    V2_2,
+}
+
+impl Line {
+    /// Both, the newest first.
+    pub const ALL: [Self; 2] = [Self::V2_3, Self::V2_2];
+
+    /// The variable in which `cargo xtask test` says where its programs are.
+    const fn variable(self) -> &'static str {
+        match self {
+            Self::V2_3 => "NRI_TEST_CONTAINERD",
+            Self::V2_2 => "NRI_TEST_CONTAINERD_22",
+        }
+    }
+
+    /// The version of NRI inside, as the engine says it in Configure: only since 0.12.
+    #[must_use]
+    pub const fn says_nri(self) -> &'static str {
+        match self {
+            Self::V2_3 => "v0.12.0",
+            Self::V2_2 => "",
+        }
+    }
+}
+
+/// How an engine is set up, beside what all tests share.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Which containerd.
+    pub line: Line,
+    /// Further lines for the table of its NRI, such as `plugin_request_timeout = "500ms"` or
+    /// `default_validator = { enable = true }`.
+    pub nri: String,
+    /// What it launches.
+    pub plugins: Vec<Launched>,
+}
+
+impl From<Line> for Settings {
+    fn from(line: Line) -> Self {
+        Self { line, ..Self::default() }
+    }
+}
 
 /// A running containerd with NRI, an image and no network.
 pub struct Containerd {
@@ -29,10 +80,23 @@ impl Containerd {
     /// # Panics
     /// Where all is there and the engine does not come up: its log is in the message.
     pub fn start() -> Result<Self, String> {
-        let programs = std::env::var_os("NRI_TEST_CONTAINERD")
+        Self::with(&Settings::default())
+    }
+
+    /// Starts a containerd with these settings; for a [`Line`] alone `&line.into()`.
+    ///
+    /// # Errors
+    /// As [`Containerd::start`].
+    ///
+    /// # Panics
+    /// As [`Containerd::start`].
+    pub fn with(settings: &Settings) -> Result<Self, String> {
+        let programs = std::env::var_os(settings.line.variable())
             .map(PathBuf::from)
             .filter(|folder| folder.join("containerd").is_file())
-            .ok_or("containerd; run `cargo xtask test`, which builds it")?;
+            .ok_or_else(|| {
+                format!("containerd {:?}; run `cargo xtask test`, which builds it", settings.line)
+            })?;
         if !crate::is_root() {
             return Err("containers need root".to_owned());
         }
@@ -41,7 +105,8 @@ impl Containerd {
         if !Path::new("/bin/busybox").is_file() {
             return Err("busybox; apt-get install busybox-static".to_owned());
         }
-        Ok(Self::launch(programs, runc).unwrap_or_else(|error| panic!("containerd does not start: {error}")))
+        Ok(Self::launch(programs, runc, settings)
+            .unwrap_or_else(|error| panic!("containerd does not start: {error}")))
     }
 
     /// The CRI socket.
@@ -62,20 +127,45 @@ impl Containerd {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    fn launch(programs: PathBuf, runc: &str) -> std::io::Result<Self> {
+    /// Ends the daemon with a signal and waits for its end. Containers go on, their shims are processes of their own.
+    ///
+    /// # Panics
+    /// Where it does not end.
+    pub fn end(&mut self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.daemon), signal).ok();
+        let deadline = Instant::now() + PATIENCE;
+        while matches!(self.daemon.try_wait(), Ok(None)) {
+            assert!(Instant::now() < deadline, "containerd does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Starts the daemon again, over the state that the last one left.
+    ///
+    /// # Panics
+    /// Where it does not come up.
+    pub fn start_again(&mut self) {
+        // A socket that a killed daemon left looks like a ready one.
+        fs::remove_file(self.nri_socket()).ok();
+        let daemon = Self::daemon(&self.programs, self.folder.path());
+        self.daemon = daemon.unwrap_or_else(|error| panic!("containerd does not start: {error}"));
+        self.wait_until_ready().unwrap_or_else(|error| panic!("containerd does not come up again: {error}"));
+    }
+
+    /// Whether the daemon runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.daemon.try_wait(), Ok(None))
+    }
+
+    fn launch(programs: PathBuf, runc: &str, settings: &Settings) -> std::io::Result<Self> {
         // Shim sockets carry a digest of this path; a short one keeps within the limit of unix sockets.
         let folder = tempfile::Builder::new().prefix("nri-ctd").tempdir()?;
-        fs::write(folder.path().join("config.toml"), config(folder.path(), runc))?;
-        let log = File::create(folder.path().join("log"))?;
-        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
-        let daemon = Command::new(programs.join("containerd"))
-            .arg("-c")
-            .arg(folder.path().join("config.toml"))
-            .env("PATH", path)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
+        let config = config(folder.path(), runc, &settings.nri);
+        fs::write(folder.path().join("config.toml"), config)?;
+        for plugin in &settings.plugins {
+            plugin.install(&folder.path().join("plugins"), &folder.path().join("conf.d"))?;
+        }
+        let daemon = Self::daemon(&programs, folder.path())?;
         let engine = Self { programs, folder, daemon };
         engine.wait_until_ready()?;
         for (file, reference, command) in [
@@ -86,6 +176,19 @@ impl Containerd {
             engine.ctr(&["images", "import", &engine.path(file).to_string_lossy()])?;
         }
         Ok(engine)
+    }
+
+    fn daemon(programs: &Path, folder: &Path) -> std::io::Result<Child> {
+        let log = OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+        Command::new(programs.join("containerd"))
+            .arg("-c")
+            .arg(folder.join("config.toml"))
+            .env("PATH", path)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
     }
 
     fn wait_until_ready(&self) -> std::io::Result<()> {
@@ -124,7 +227,8 @@ impl Containerd {
             self.ctr(&["tasks", "kill", "-s", "9", id]).ok();
             self.ctr(&["tasks", "rm", "-f", id]).ok();
         }
-        if let Some(pid) = rustix::process::Pid::from_raw(i32::try_from(self.daemon.id()).unwrap_or(0)) {
+        if self.is_alive() {
+            let pid = rustix::process::Pid::from_child(&self.daemon);
             rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
         }
         let deadline = Instant::now() + PATIENCE;
@@ -166,7 +270,7 @@ impl Drop for Containerd {
     }
 }
 
-fn config(folder: &Path, runc: &str) -> String {
+fn config(folder: &Path, runc: &str, nri: &str) -> String {
     let w = folder.display();
     format!(
         r#"version = 3
@@ -194,6 +298,7 @@ temp = "{w}/tmp"
   socket_path = "{w}/nri.sock"
   plugin_path = "{w}/plugins"
   plugin_config_path = "{w}/conf.d"
+{nri}
 "#
     )
 }

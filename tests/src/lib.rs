@@ -14,11 +14,13 @@ pub mod cri;
 pub mod engine;
 pub mod fake_engine;
 pub mod fuzz;
+pub mod gateway;
 pub mod go;
 pub mod image;
 pub mod merge;
 pub mod oracle;
 pub mod ours;
+pub mod plugin;
 pub mod proto;
 
 use std::path::PathBuf;

@@ -27,6 +27,12 @@ pub fn example(name: &str) -> PathBuf {
     profile().join("examples").join(name)
 }
 
+/// Our plugin that follows a script (`src/bin/scripted_plugin`): cargo builds it with the tests of this package.
+#[must_use]
+pub fn scripted_plugin() -> PathBuf {
+    profile().join("scripted_plugin")
+}
+
 /// The folder of the profile that the test itself was built with: it runs from `PROFILE/deps`.
 fn profile() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_else(|error| panic!("no path of the test itself: {error}"));

@@ -21,6 +21,9 @@ const FOR_DEMO: [Package; 1] = [Package { name: "runc", shown_by: "runc" }];
 /// The containerd that CI runs against: the newest of the 2.3 line (NRI 0.12.0, one call per event).
 pub(crate) const CONTAINERD: &str = "v2.3.7";
 
+/// The other one: the newest of the 2.2 line, the last before (NRI 0.11.0, `StateChange`).
+pub(crate) const CONTAINERD_22: &str = "v2.2.9";
+
 /// Installs what the tests need and is absent.
 pub(crate) fn packages_for_tests() -> Result<(), Failure> {
     install(&FOR_TESTS)
@@ -65,24 +68,24 @@ fn install(packages: &[Package]) -> Result<(), Failure> {
     apt(&args)
 }
 
-/// The folder with containerd, its shim and `ctr`, built if absent.
-pub(crate) fn containerd() -> Result<PathBuf, Failure> {
+/// The folder with a containerd, its shim and `ctr`, built if absent.
+pub(crate) fn containerd(version: &str) -> Result<PathBuf, Failure> {
     const MODULE: &str = "github.com/containerd/containerd/v2";
-    let folder = cache().join("engines").join(format!("containerd-{CONTAINERD}"));
+    let folder = cache().join("engines").join(format!("containerd-{version}"));
     let programs = ["containerd", "containerd-shim-runc-v2", "ctr"];
     if programs.iter().all(|name| folder.join(name).is_file()) {
         return Ok(folder);
     }
-    eprintln!("building containerd {CONTAINERD} (about two minutes, once)");
+    eprintln!("building containerd {version} (about two minutes, once)");
     let mut command = process::program("go", &["install", "-ldflags"]);
     command
-        .arg(format!("-s -w -X {MODULE}/version.Version={CONTAINERD}"))
-        .args(programs.map(|name| format!("{MODULE}/cmd/{name}@{CONTAINERD}")))
+        .arg(format!("-s -w -X {MODULE}/version.Version={version}"))
+        .args(programs.map(|name| format!("{MODULE}/cmd/{name}@{version}")))
         .env("CGO_ENABLED", "0")
         .env("GOBIN", &folder);
     match process::capture(&mut command)? {
         (_, true) => Ok(folder),
-        (text, false) => Err(format!("containerd does not build:\n{text}")),
+        (text, false) => Err(format!("containerd {version} does not build:\n{text}")),
     }
 }
 

@@ -16,6 +16,10 @@ struct Tally {
 /// One step: a name and what it adds to the tally.
 type Step = (&'static str, fn(&mut Tally) -> Result<(), Failure>);
 
+/// The engines that the tests run against, and the variables in which they look for them.
+const ENGINES: [(&str, &str); 2] =
+    [("NRI_TEST_CONTAINERD", setup::CONTAINERD), ("NRI_TEST_CONTAINERD_22", setup::CONTAINERD_22)];
+
 const STEPS: &[Step] = &[
     ("format", |t| check(t, &mut process::cargo(&["fmt", "--all", "--check"]))),
     ("tidy", |t| counted(t, tidy::run())),
@@ -38,11 +42,15 @@ const STEPS: &[Step] = &[
         check(t, command.env("RUSTDOCFLAGS", "-D warnings"))
     }),
     ("Go module", go),
-    ("containerd", |t| counted(t, setup::containerd().map(|_| ()))),
+    ("containerd", |t| {
+        ENGINES.iter().try_for_each(|(_, version)| counted(t, setup::containerd(version).map(drop)))
+    }),
     ("tests", |t| {
         let mut command = process::cargo(&["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
-        if let Ok(folder) = setup::containerd() {
-            command.env("NRI_TEST_CONTAINERD", folder);
+        for (variable, version) in ENGINES {
+            if let Ok(folder) = setup::containerd(version) {
+                command.env(variable, folder);
+            }
         }
         tests(t, &mut command)
     }),

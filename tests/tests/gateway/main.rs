@@ -1,0 +1,12 @@
+//! The gateway before real engines: containerd 2.3 and 2.2 (`cargo xtask test` builds them), real pods and containers, a
+//! Go plugin and ours. What a plugin and a client of CRI can see must be the same with the gateway between and without.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed unwrap is the failure report"
+)]
+
+mod kit;
+mod same;
