@@ -21,6 +21,7 @@ use nri_wire::version::NriVersion;
 
 use super::given::Given;
 use super::listen::Socket;
+use crate::validate::Rejection;
 
 /// Somebody who sees every message.
 #[derive(Clone)]
@@ -203,8 +204,23 @@ pub trait Embedder: Send + Sync + 'static {
     /// validate: required plugins, the default validator.
     ///
     /// # Errors
-    /// The reason of a rejection.
-    fn validate(&self, _request: &ValidateContainerAdjustmentRequest) -> Result<(), String> {
+    /// Why it is rejected. To [`Rejection::Missing`] the host adds what became of each plugin.
+    fn validate(&self, _request: &ValidateContainerAdjustmentRequest) -> Result<(), Rejection> {
+        Ok(())
+    }
+
+    /// Decides whether a pod may run, once every plugin has been told of it (RunPodSandbox). `answered`: the plugins that
+    /// answered in time, and those that are connected and have nothing to answer, since they do not take the event.
+    /// `connected`: all that get events now.
+    ///
+    /// # Errors
+    /// As [`Embedder::validate`].
+    fn admit_pod(
+        &self,
+        _pod: &PodSandbox,
+        _answered: &[PluginName],
+        _connected: &[PluginName],
+    ) -> Result<(), Rejection> {
         Ok(())
     }
 }

@@ -72,7 +72,9 @@ use self::core::{Completion, Core, RequestId, Setup, Submission};
 pub use self::discover::{Discovered, SkipReason, Skipped, discover};
 pub use self::given::{Given, Known, Said};
 pub use self::listen::{ListenError, Listener, Socket};
-pub use self::outcome::{Cause, Consulted, Created, Failure, Outcome, Stopped, Told, Updated};
+pub use self::outcome::{
+    Absence, Cause, Consulted, Created, Failure, Missing, Outcome, Stopped, Told, Updated,
+};
 pub use self::status::{PluginStatus, Tally, Totals};
 
 /// A running host. Clones are the same one. It shuts down when the last of them is gone; [`Host::shutdown`] waits for that.

@@ -10,6 +10,7 @@ use nri_wire::name::PluginName;
 
 use super::given::Given;
 use crate::merge::{MergeError, Merged, MergedStop, MergedUpdate};
+use crate::validate::Rejection;
 
 /// What one plugin made of one call (`design.md` 3, invariant 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,8 +117,10 @@ pub enum Cause {
         /// In its own words, or what became of it.
         reason: String,
     },
-    /// Our own validation rejected the merged result.
+    /// Our own validation rejected the merged result, or the pod.
     Rejected(String),
+    /// Plugins that are required did not answer (quirk A10).
+    Required(Vec<Missing>),
     /// A plugin whose answer counts did not answer in time.
     Late(PluginName),
     /// A plugin whose answer counts was lost.
@@ -142,6 +145,43 @@ pub enum Cause {
     Expired,
     /// The host is shutting down.
     Stopped,
+}
+
+/// A required plugin that did not answer for this container or pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// As it is required: with or without index.
+    pub plugin: String,
+    /// What became of it.
+    pub absence: Absence,
+}
+
+/// Why a required plugin did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Absence {
+    /// No plugin of this name is connected.
+    NotConnected,
+    /// It is connected, but not yet active when the request came.
+    Joining,
+    /// It is active, but does not take this event.
+    NotSubscribed,
+    /// It did not answer in time, or still owed an earlier answer.
+    Late,
+    /// Its connection was lost before it answered.
+    Gone,
+}
+
+impl fmt::Display for Absence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotConnected => "is not connected",
+            Self::Joining => "is still joining",
+            Self::NotSubscribed => "is connected and does not take this event",
+            Self::Late => "did not answer in time",
+            Self::Gone => "was lost before it answered",
+        })
+    }
 }
 
 impl fmt::Display for Failure {
@@ -170,6 +210,11 @@ impl fmt::Display for Cause {
                 write!(f, "validator {:?} rejected the container: {reason}", plugin.full())
             }
             Self::Rejected(reason) => f.write_str(reason),
+            Self::Required(missing) => {
+                let names = missing.iter().map(|missing| missing.plugin.clone()).collect();
+                let why: Vec<_> = missing.iter().map(|m| format!("{:?} {}", m.plugin, m.absence)).collect();
+                write!(f, "{}: {}", Rejection::Missing(names), why.join(", "))
+            }
             Self::Late(plugin) => write!(f, "plugin {:?} did not answer in time", plugin.full()),
             Self::Gone(plugin) => {
                 write!(f, "the connection of plugin {:?} was lost before it answered", plugin.full())

@@ -12,10 +12,15 @@ use std::collections::BTreeMap;
 /// ```
 #[must_use]
 pub fn effective<'a>(pod: &'a BTreeMap<String, String>, key: &str, container: &str) -> Option<&'a str> {
-    [format!("{key}/container.{container}"), format!("{key}/pod"), key.to_owned()]
-        .iter()
-        .find_map(|key| pod.get(key))
+    pod.get(&format!("{key}/container.{container}"))
         .map(String::as_str)
+        .or_else(|| effective_for_pod(pod, key))
+}
+
+/// The annotation `key` as it holds for the pod itself: `KEY/pod`, else `KEY`.
+#[must_use]
+pub fn effective_for_pod<'a>(pod: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {
+    pod.get(&format!("{key}/pod")).or_else(|| pod.get(key)).map(String::as_str)
 }
 
 /// A truth value as the reference accepts it.

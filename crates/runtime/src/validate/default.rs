@@ -6,8 +6,9 @@ use std::fmt;
 use nri_wire::api::security_profile::ProfileType;
 use nri_wire::api::{FieldOwners, PodSandbox, ValidateContainerAdjustmentRequest};
 use nri_wire::field::{Field, is_marked};
+use nri_wire::name::PluginName;
 
-use super::annotation::{effective, list, truth};
+use super::annotation::{effective, effective_for_pod, list, truth};
 use super::request::{REQUIRED_PLUGINS, present};
 
 /// The options of the default validator; what is not set is not checked.
@@ -47,6 +48,8 @@ pub enum Rejection {
     Sysctl(Vec<(String, String)>),
     /// An annotation cannot be read: key, value, why.
     Annotation(String, String, String),
+    /// For a reason of the embedding runtime's own, in its words.
+    Other(String),
 }
 
 impl DefaultValidator {
@@ -65,6 +68,21 @@ impl DefaultValidator {
         }
         self.required(request)?;
         self.sysctl(request, owners)
+    }
+
+    /// Checks a pod that is to run: required plugins alone. `answered` as in [`Embedder::admit_pod`].
+    ///
+    /// The reference looks at containers only; a pod that its plugins have not seen is refused before its containers are.
+    ///
+    /// # Errors
+    /// Plugins are missing, or an annotation cannot be read.
+    ///
+    /// [`Embedder::admit_pod`]: crate::host::Embedder::admit_pod
+    pub fn admit_pod(&self, pod: &PodSandbox, answered: &[PluginName]) -> Result<(), Rejection> {
+        let annotation = |key: &str| effective_for_pod(&pod.annotations, key);
+        self.missing(annotation, |required| {
+            answered.iter().any(|name| name.full() == required || name.base() == required)
+        })
     }
 
     fn hooks(&self, owners: &FieldOwners) -> Result<(), Rejection> {
@@ -117,28 +135,36 @@ impl DefaultValidator {
         let nothing = PodSandbox::default();
         let annotations = &request.pod.as_ref().unwrap_or(&nothing).annotations;
         let container = request.container.as_ref().map_or("", |container| container.name.as_str());
+        let present = present(&request.plugins);
+        self.missing(|key| effective(annotations, key, container), |required| present.contains_key(required))
+    }
+
+    /// `annotation`: what holds for the container or pod under a key. `present`: whether a plugin counts.
+    fn missing<'a>(
+        &self,
+        annotation: impl Fn(&str) -> Option<&'a str>,
+        present: impl Fn(&str) -> bool,
+    ) -> Result<(), Rejection> {
         let bad = |key: &str, value: &str, why: &str| {
             Rejection::Annotation(key.to_owned(), value.to_owned(), why.to_owned())
         };
         let key = self.tolerate_missing_annotation.as_str();
         if !key.is_empty()
-            && let Some(value) = effective(annotations, key, container)
+            && let Some(value) = annotation(key)
             && truth(value).ok_or_else(|| bad(key, value, "not a boolean"))?
         {
             return Ok(());
         }
-        let asked = match effective(annotations, REQUIRED_PLUGINS, container) {
+        let asked = match annotation(REQUIRED_PLUGINS) {
             Some(value) => list(value).map_err(|why| bad(REQUIRED_PLUGINS, value, why))?,
             None => Vec::new(),
         };
-        let present = present(&request.plugins);
-        let missing: Vec<_> = self
-            .required_plugins
-            .iter()
-            .chain(&asked)
-            .filter(|name| !present.contains_key(*name))
-            .cloned()
-            .collect();
+        let mut missing: Vec<String> = Vec::new();
+        for name in self.required_plugins.iter().chain(&asked) {
+            if !present(name) && !missing.contains(name) {
+                missing.push(name.clone());
+            }
+        }
         if missing.is_empty() { Ok(()) } else { Err(Rejection::Missing(missing)) }
     }
 
@@ -209,6 +235,7 @@ impl fmt::Display for Rejection {
                 let plural = if names.len() == 1 { "" } else { "s" };
                 write!(f, "validation error: required plugin{plural} {:?} not present", names.join(","))
             }
+            Self::Other(reason) => f.write_str(reason),
             Self::Annotation(key, value, why) => write!(f, "invalid {key} annotation {value:?}: {why}"),
         }
     }

@@ -9,6 +9,6 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use self::annotation::effective;
+pub use self::annotation::{effective, effective_for_pod};
 pub use self::default::{DefaultValidator, Rejection};
 pub use self::request::{REQUIRED_PLUGINS, present, request};

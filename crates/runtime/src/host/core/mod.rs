@@ -11,6 +11,7 @@
 //! | `join` | from the subscription to the first event: the snapshot, the cut, the last part |
 //! | `request` | one request on its way through the plugins |
 //! | `finish` | its end |
+//! | `required` | who counts as having answered, and what the embedding runtime says to that |
 //! | `answer` | what an answer does to the request that it belongs to |
 //! | `late` | deadlines, late answers, lost connections |
 //! | `fold` | the state of the merge that a request carries along |
@@ -28,6 +29,7 @@ mod message;
 mod plugin;
 mod register;
 mod request;
+mod required;
 mod seat;
 mod table;
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub(super) struct Request {
     order: VecDeque<Party>,
     /// Those to be asked whether they agree with the result. As the chain, they are settled when the request comes in:
     /// a plugin that joins meanwhile waits for the request, not the other way round.
-    to_validate: VecDeque<Party>,
+    pub(super) to_validate: VecDeque<Party>,
     /// Those asked, or in whose queue it waits.
     pub(super) waiting: BTreeMap<PluginId, Party>,
     pub(super) plugins: Vec<Consulted>,
@@ -42,8 +42,8 @@ pub(super) struct Request {
 /// A plugin that a request goes to. Kept by the request, since the plugin may be gone before it is asked.
 #[derive(Clone, Debug)]
 pub(super) struct Party {
-    id: PluginId,
-    name: PluginName,
+    pub(super) id: PluginId,
+    pub(super) name: PluginName,
     on_failure: FailureRule,
     /// Its answer as it came, if answers are kept.
     pub(super) given: Option<Arc<Given>>,
@@ -365,10 +365,15 @@ impl Core {
 
     fn merged(&mut self, id: RequestId, fold: Fold, now: Instant) {
         let result = fold.finish();
-        let fold::Outcome::Create(merged) = &result else { return self.release(id, result, now) };
+        let fold::Outcome::Create(merged) = &result else {
+            return match self.admit(id, &result) {
+                Ok(()) => self.release(id, result, now),
+                Err(rejection) => self.reject(id, rejection, now),
+            };
+        };
         let validation = crate::validate::request(merged, &self.answerers(id));
-        if let Err(reason) = self.setup.embedder.0.validate(&validation) {
-            return self.fail(id, Cause::Rejected(reason), now);
+        if let Err(rejection) = self.setup.embedder.0.validate(&validation) {
+            return self.reject(id, rejection, now);
         }
         let Some(request) = self.requests.get_mut(&id) else { return };
         request.order = std::mem::take(&mut request.to_validate);
@@ -377,19 +382,6 @@ impl Core {
         }
         request.phase = Phase::Validating(Arc::new(validation), Box::new(result));
         self.ask_all(id, now);
-    }
-
-    /// The plugins that count as consulted: those that answered (quirk A10), and those asked for nothing but validation.
-    fn answerers(&self, id: RequestId) -> Vec<PluginName> {
-        let Some(request) = self.requests.get(&id) else { return Vec::new() };
-        let answered = request.plugins.iter().filter(|c| c.outcome == Outcome::Answer).map(|c| &c.plugin);
-        let validators = request.to_validate.iter().filter(|party| {
-            let plugin = self.plugins.get(&party.id);
-            plugin.is_some_and(|plugin| !plugin.events.contains(Event::CreateContainer))
-        });
-        let mut names: Vec<_> = answered.chain(validators.map(|party| &party.name)).cloned().collect();
-        names.sort_unstable();
-        names
     }
 
     /// How a plugin wants to be told an event that it missed.

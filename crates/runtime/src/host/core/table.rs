@@ -37,8 +37,12 @@ impl Table {
                 self.pods.remove(&pod.id);
                 self.containers.retain(|_, container| container.pod_sandbox_id != pod.id);
             }
-            (Event::RunPodSandbox | Event::PostUpdatePodSandbox | Event::StopPodSandbox, Some(pod), _) => {
-                self.put_pod(pod.clone());
+            (Event::RunPodSandbox, Some(pod), _) => self.put_pod(pod.clone()),
+            // One that is not known never ran: its RunPodSandbox failed, and its removal may not follow.
+            (Event::PostUpdatePodSandbox | Event::StopPodSandbox, Some(pod), _) => {
+                if let Some(known) = self.pods.get_mut(&pod.id) {
+                    known.clone_from(pod);
+                }
             }
             (Event::RemoveContainer, _, Some(container)) => {
                 self.containers.remove(&container.id);

@@ -6,6 +6,7 @@ mod keep;
 mod late;
 mod model;
 mod register;
+mod required;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

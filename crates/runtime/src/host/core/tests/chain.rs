@@ -248,28 +248,6 @@ fn only_plugins_that_answered_count_as_consulted() {
     assert_eq!(bench.calls_to(a), 1);
 }
 
-/// The host's own validation comes before the plugins'.
-#[test]
-fn the_embedder_may_reject() {
-    struct Strict;
-    impl Embedder for Strict {
-        fn validate(
-            &self,
-            request: &nri_wire::api::ValidateContainerAdjustmentRequest,
-        ) -> Result<(), String> {
-            if request.plugins.is_empty() {
-                Err("required plugin \"x\" not present".to_owned())
-            } else {
-                Ok(())
-            }
-        }
-    }
-    let setup = Setup { embedder: SharedEmbedder(Arc::new(Strict)), ..setup() };
-    let mut bench = Bench::with(setup, Vec::new(), Vec::new());
-    let request = bench.create("c1");
-    assert!(matches!(bench.cause(request), Cause::Rejected(reason) if reason.contains("\"x\"")));
-}
-
 /// A queue serves tickets in order; different containers flow through the chain as through a pipeline.
 #[test]
 fn one_request_per_plugin_at_a_time() {
