@@ -105,6 +105,35 @@ fn a_conflict() {
     );
 }
 
+/// Plugins that the file or the pod requires, and that are not there or do not answer for containers.
+#[test]
+fn required_plugins() {
+    let case = Case::new();
+    let hello = case.plugin("hello", "10-hello");
+    let config = case.file("c.toml", "[default-validator]\nrequired-plugins = [\"hello\", \"20-b\"]\n");
+    let pod = case.file(
+        "pod.json",
+        r#"{"id":"p","annotations":{"required-plugins.noderesource.dev":"[hello, b, c]"}}"#,
+    );
+    let missing = |args: &[&str], plugin: Value, message: &str| {
+        let (code, decision) = case.decision(args);
+        assert_eq!((code, &decision["outcome"]), (1, &json!("rejected")));
+        let error = &decision["error"];
+        assert_eq!((&error["kind"], &error["plugin"]), (&json!("required"), &plugin), "{decision}");
+        assert_eq!(error["message"], json!(format!("CreateContainer: validation error: {message}")));
+    };
+    missing(
+        &["--plugin", &hello, "--config", &config],
+        json!("20-b"),
+        r#"required plugin "20-b" not present: "20-b" is not connected"#,
+    );
+    missing(
+        &["--plugin", &hello, "--pod", &pod],
+        Value::Null,
+        r#"required plugins "b,c" not present: "b" is not connected, "c" is not connected"#,
+    );
+}
+
 /// A plugin that refuses in its own words.
 #[test]
 fn a_veto() {

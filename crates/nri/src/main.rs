@@ -16,6 +16,7 @@ mod spec;
 mod table;
 mod timestamp;
 mod trace;
+mod validator;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -7,7 +7,7 @@ mod programs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nri_runtime::host::{self, Config, Created, Host, NoEmbedder, Socket, StartError};
+use nri_runtime::host::{self, Config, Created, Host, Socket, StartError};
 use nri_runtime::oci::{self, Resolvers};
 use nri_wire::api::{Container, CreateContainerRequest, PodSandbox};
 use nri_wire::name::PluginName;
@@ -18,6 +18,7 @@ pub(crate) use self::pod::{container_from, pod_for};
 use crate::failure::Failure;
 use crate::settings::run::Run;
 use crate::settings::{self, Command, plugin};
+use crate::validator::Validator;
 
 /// Nobody waits for a command but a person, so a whole request gets long; each plugin has its own, shorter time.
 const REQUEST: Duration = Duration::from_secs(120);
@@ -57,6 +58,7 @@ pub(crate) struct Options {
 /// What is known before the first plugin starts: options and file together, every name checked.
 pub(crate) struct Plan {
     config: Config,
+    validator: Validator,
     wait: usize,
     wait_timeout: Duration,
     /// The OCI runtime that the file names.
@@ -106,6 +108,7 @@ impl Plan {
         };
         Ok(Self {
             config,
+            validator: Validator::new(file.default_validator),
             wait: usize::try_from(wait).unwrap_or(usize::MAX),
             wait_timeout: options.wait_timeout.or(file.wait_timeout).unwrap_or(WAIT),
             runtime: file.runtime,
@@ -129,7 +132,7 @@ impl Plan {
     /// A socket or directory cannot be used, a plugin that was named did not become active, or too few connected.
     pub(crate) async fn start(self) -> Result<Chain, Failure> {
         let wanted: Vec<_> = self.config.launch.iter().map(|program| program.name.clone()).collect();
-        let host = Host::start(self.config, NoEmbedder).await.map_err(|error| match error {
+        let host = Host::start(self.config, self.validator).await.map_err(|error| match error {
             StartError::PluginDir(..) => Failure::usage(format!("failed to {error}")),
             _ => Failure::unavailable(format!("failed to {error}")),
         })?;

@@ -149,6 +149,7 @@ fn problem(cause: &Cause, message: String) -> (Outcome, Problem) {
         }
         Cause::Validator { plugin, .. } => (Rejected, "validator", Some(plugin)),
         Cause::Rejected(_) => (Rejected, "validator", None),
+        Cause::Required(_) => (Rejected, "required", None),
         Cause::Late(plugin) => (Rejected, "late", Some(plugin)),
         Cause::Gone(plugin) => (Rejected, "gone", Some(plugin)),
         Cause::Invalid { plugin, .. } => (Failed, "invalid", Some(plugin)),
@@ -164,6 +165,11 @@ fn problem(cause: &Cause, message: String) -> (Outcome, Problem) {
         key: None,
         message,
     };
+    if let Cause::Required(missing) = cause
+        && let [only] = missing.as_slice()
+    {
+        problem.plugin = Some(only.plugin.clone());
+    }
     if let Cause::Merge(error) = cause {
         let (field, key) = match &**error {
             MergeError::Conflict(conflict) => {

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use nri_runtime::host::Socket;
+use nri_runtime::validate::DefaultValidator;
 use nri_wire::name::PluginName;
 use serde::Deserialize;
 
 use super::plugin::Plugin;
+use super::validator::Validator;
 use super::{Command, read};
 use crate::failure::Failure;
 
@@ -51,6 +53,9 @@ pub(crate) struct Gateway {
     control: Option<PathBuf>,
     #[arg(skip)]
     plugins: BTreeMap<String, Plugin>,
+    #[arg(skip)]
+    #[serde(alias = "default_validator")]
+    default_validator: Validator,
 }
 
 /// Where settings come from; they are read again when they may have changed.
@@ -79,6 +84,8 @@ pub(crate) struct Settings {
     pub(crate) control: PathBuf,
     /// In force at once when they are read again.
     pub(crate) plugins: BTreeMap<String, Plugin>,
+    /// In force at once when it is read again.
+    pub(crate) validator: DefaultValidator,
 }
 
 impl Source {
@@ -111,6 +118,7 @@ impl Gateway {
             state_dir: self.state_dir.or(other.state_dir),
             control: self.control.or(other.control),
             plugins: other.plugins,
+            default_validator: other.default_validator,
         }
     }
 
@@ -142,6 +150,7 @@ impl Gateway {
             state_dir: self.state_dir.unwrap_or_else(|| "/run/nri/gateway".into()),
             control: self.control.unwrap_or_else(|| "/run/nri/control.sock".into()),
             plugins: self.plugins,
+            validator: self.default_validator.into(),
         })
     }
 }
@@ -214,6 +223,7 @@ mod tests {
         index = "05"
         record = "/var/log/nri"
         plugins.a.timeout = "1s"
+        default_validator.required_plugins = ["a"]
     "#;
 
     #[test]
@@ -224,6 +234,7 @@ mod tests {
         assert_eq!(file.name.full(), "05-nri-gateway");
         assert_eq!(file.state_dir.to_str(), Some("/run/nri/gateway"));
         assert!(file.plugins.contains_key("a"));
+        assert_eq!(file.validator.required_plugins, ["a"]);
         let both = settings(&["--listen", "/s", "--name", "gw", "--record-secrets"], FILE).unwrap();
         assert_eq!((both.listen.len(), both.name.full()), (1, "05-gw"));
         assert!(both.record_secrets);

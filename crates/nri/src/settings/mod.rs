@@ -6,6 +6,7 @@ pub(crate) mod gateway;
 pub(crate) mod plugin;
 pub(crate) mod run;
 mod socket;
+pub(crate) mod validator;
 
 use std::fmt;
 use std::ops::Range;
@@ -49,6 +50,7 @@ const KEYS: &[(&str, &[Command])] = {
         ("state-dir", &[Gateway]),
         ("control", &[Gateway]),
         ("plugins", &[Run, Adjust, Gateway]),
+        ("default-validator", &[Run, Adjust, Gateway]),
     ]
 };
 
@@ -96,6 +98,8 @@ fn parse<S: DeserializeOwned>(text: &str, name: &str, command: Command) -> Resul
 
 /// A key of another command is most often one in the wrong file.
 fn known(key: &str, command: Command) -> Result<(), String> {
+    // As containerd spells it.
+    let key = if key == "default_validator" { "default-validator" } else { key };
     let of = KEYS.iter().find(|(name, _)| *name == key).map(|(_, commands)| *commands);
     match of {
         Some(commands) if commands.contains(&command) => Ok(()),
@@ -160,8 +164,8 @@ mod tests {
     fn every_key_is_read_by_the_commands_that_know_it() {
         for (key, commands) in KEYS {
             for command in [Command::Run, Command::Adjust, Command::Gateway] {
-                // No key takes a date: one that is read says so, one that is not is unknown.
-                let text = format!("{key} = 2026-01-01\n");
+                // No key takes a list of lists: one that is read says so, one that is not is unknown.
+                let text = format!("{key} = [[]]\n");
                 let message = match command {
                     Command::Gateway => parse::<Gateway>(&text, "f", command).unwrap_err(),
                     Command::Run | Command::Adjust => parse::<Run>(&text, "f", command).unwrap_err(),

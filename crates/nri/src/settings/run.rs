@@ -8,6 +8,7 @@ use nri_runtime::host::Socket;
 use serde::Deserialize;
 
 use super::plugin::Plugin;
+use super::validator::Validator;
 
 /// Its content. `runtime` is for `nri run` alone.
 #[derive(Debug, Default, Deserialize)]
@@ -23,6 +24,8 @@ pub(crate) struct Run {
     #[serde(deserialize_with = "super::some_duration")]
     pub(crate) wait_timeout: Option<Duration>,
     pub(crate) plugins: BTreeMap<String, Plugin>,
+    #[serde(alias = "default_validator")]
+    pub(crate) default_validator: Validator,
 }
 
 #[cfg(test)]
