@@ -21,6 +21,21 @@ pub const OUTSTANDING_MAX: Duration = Duration::from_secs(30);
 pub const UNREGISTERED_MAX: usize = 64;
 /// What a plugin whose registration is refused gets to read why, and to close the connection itself.
 pub const REFUSAL_GRACE: Duration = Duration::from_millis(500);
+/// Most supplementary groups of a process: `NGROUPS_MAX` of Linux.
+pub const GROUPS_MAX: usize = 1 << 16;
+/// Most bytes of a file of `/proc` about a process that are read.
+pub const PROC_TEXT_MAX: u64 = 64 << 10;
+/// Longest executable whose digest is taken, in bytes.
+pub const DIGEST_FILE_MAX: u64 = 1 << 30;
+/// Longest that the digest of an executable may take.
+pub const DIGEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most threads that read executables, counting those that do not come back.
+pub const DIGEST_THREADS_MAX: usize = 4;
+/// Most digests that are remembered.
+pub const DIGESTS_MAX: usize = 256;
+/// What a connection gets to end by itself after the process that made it has ended.
+pub const ORPHAN_GRACE: Duration = Duration::from_secs(1);
+
 /// First pause after a plugin failed to join or a launched one ended (`design.md` 5).
 pub const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
 /// Longest such pause; each is twice the one before (`design.md` 5).

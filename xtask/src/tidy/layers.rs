@@ -24,7 +24,18 @@ const FRUGAL: &[(&str, &[&str])] = &[
     ("nri-policy", &["serde", "serde_json"]),
     (
         "nri-runtime",
-        &["bytes", "command-fds", "prost", "rustix", "serde", "serde_json", "sha2", "tokio", "tracing"],
+        &[
+            "bytes",
+            "command-fds",
+            "libc",
+            "prost",
+            "rustix",
+            "serde",
+            "serde_json",
+            "sha2",
+            "tokio",
+            "tracing",
+        ],
     ),
 ];
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use nri_wire::api::{Empty, RegisterPluginRequest, UpdateContainersRequest, UpdateContainersResponse};
 use nri_wire::io::Trace;
@@ -17,13 +18,15 @@ use tracing::{debug, warn};
 use super::call;
 use super::config::{Asking, Embedder, PluginSettings, SharedEmbedder, Tracer};
 use super::core::{
-    Action, CallId, Completion, Core, End, Permission, PluginId, Refusal, RequestId, SeatId, Submission,
+    Action, CallId, Completion, Core, End, Origin, Permission, PluginId, Refusal, RequestId, SeatId,
+    Submission,
 };
+use super::identity::{Exit, Hasher, Identity, Sha256, observe};
 use super::launch;
 use super::listen::Listener;
 use super::outcome::Failure;
 use super::status::{PluginStatus, Totals};
-use crate::limits::{ACCEPT_PAUSE, REFUSAL_GRACE};
+use crate::limits::{ACCEPT_PAUSE, ORPHAN_GRACE, REFUSAL_GRACE};
 
 /// What users of the host ask for.
 #[derive(Debug)]
@@ -69,6 +72,11 @@ enum News {
         plugin: PluginId,
         why: String,
     },
+    /// Of a connected plugin's executable.
+    Digest {
+        plugin: PluginId,
+        sha256: Option<Sha256>,
+    },
 }
 
 /// What can be seen from outside at any time.
@@ -93,6 +101,7 @@ pub(super) struct Actor {
     /// The word to end for processes that live.
     processes: BTreeMap<PluginId, oneshot::Sender<()>>,
     replies: BTreeMap<RequestId, oneshot::Sender<Result<Completion, Failure>>>,
+    hasher: Hasher,
     tasks: JoinSet<()>,
     accepting: JoinSet<()>,
     stopped: bool,
@@ -123,6 +132,7 @@ impl Actor {
             peers: BTreeMap::new(),
             processes: BTreeMap::new(),
             replies: BTreeMap::new(),
+            hasher: Hasher::default(),
             tasks: JoinSet::new(),
             accepting,
             stopped: false,
@@ -199,6 +209,7 @@ impl Actor {
             }
             News::End { call, end } => self.core.handle_end(call, end, now()),
             News::Closed { plugin, why } => self.core.handle_closed(plugin, &why, now()),
+            News::Digest { plugin, sha256 } => self.core.handle_digest(plugin, sha256),
         }
     }
 
@@ -260,7 +271,13 @@ impl Actor {
         match launch::launch(program) {
             Err(error) => self.core.handle_launch_failed(seat, &error.to_string(), now()),
             Ok(launched) => {
-                let Ok(plugin) = self.core.handle_connected(Some(seat), launched.pid, now()) else { return };
+                let origin = Origin {
+                    pid: launched.pid,
+                    since: SystemTime::now(),
+                    identity: Identity::of_launched(&program.path, None, false),
+                    pending: false,
+                };
+                let Ok(plugin) = self.core.handle_connected(Some(seat), origin, now()) else { return };
                 let (word, end) = oneshot::channel();
                 self.processes.insert(plugin, word);
                 let sender = self.sender.clone();
@@ -268,25 +285,43 @@ impl Actor {
                     let why = launch::mind(launched.child, end).await;
                     drop(sender.send(News::Closed { plugin, why }));
                 });
-                self.serve(plugin, launched.stream);
+                self.serve(plugin, launched.stream, None);
             }
         }
     }
 
     /// A plugin has connected by itself.
     fn connected(&mut self, stream: UnixStream) {
-        let pid = stream.peer_cred().ok().and_then(|cred| cred.pid()).and_then(|pid| u32::try_from(pid).ok());
-        match self.core.handle_connected(None, pid, now()) {
-            Ok(plugin) => self.serve(plugin, stream),
+        let seen = observe(&stream);
+        let pid = seen.pid;
+        let pending = seen.image.is_some();
+        let origin = Origin { pid, since: SystemTime::now(), identity: seen.identity, pending };
+        match self.core.handle_connected(None, origin, now()) {
+            Ok(plugin) => {
+                let peer = self.serve(plugin, stream, seen.exit);
+                if let Some(image) = seen.image {
+                    let (hasher, sender) = (self.hasher.clone(), self.sender.clone());
+                    self.tasks.spawn(async move {
+                        tokio::select! {
+                            sha256 = hasher.digest(image) => drop(sender.send(News::Digest { plugin, sha256 })),
+                            _ = peer.closed() => {}
+                        }
+                    });
+                }
+            }
             Err(_) => warn!(pid, "too many connections that have not registered: refused"),
         }
     }
 
-    fn serve(&mut self, plugin: PluginId, stream: UnixStream) {
+    fn serve(&mut self, plugin: PluginId, stream: UnixStream, exit: Option<Exit>) -> Peer {
         let (peer, requests) = Peer::start_with(stream, Role::Runtime, self.trace.clone());
         self.peers.insert(plugin, peer.clone());
         let (sender, embedder) = (self.sender.clone(), Arc::clone(&self.embedder));
-        self.tasks.spawn(serve(plugin, peer, requests, sender, embedder));
+        if let Some(exit) = exit {
+            self.tasks.spawn(outlive(peer.clone(), exit));
+        }
+        self.tasks.spawn(serve(plugin, peer.clone(), requests, sender, embedder));
+        peer
     }
 }
 
@@ -304,6 +339,19 @@ async fn accept(listener: Listener, sender: mpsc::UnboundedSender<News>) {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// Closes a connection that lives on without the process that made it: whoever holds it now is not who was looked at.
+async fn outlive(peer: Peer, exit: Exit) {
+    tokio::select! {
+        () = exit.wait() => {
+            // What it said last is still on its way.
+            if timeout(ORPHAN_GRACE, peer.closed()).await.is_err() {
+                peer.close("the process that connected has ended, its connection is held by another one");
+            }
+        }
+        _ = peer.closed() => {}
     }
 }
 

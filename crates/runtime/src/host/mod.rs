@@ -8,6 +8,7 @@
 //! | `call` | calls to plugins |
 //! | [`launch`](self::Program) | processes of launched plugins |
 //! | [`discover`](fn@discover) | the plugin directory |
+//! | [`identity`](Identity) | who connects, from the kernel |
 //! | [`listen`](Listener) | sockets for plugins that connect |
 //! | `config`, `outcome`, `given`, `status` | what goes in, what comes out, what can be seen |
 //!
@@ -38,6 +39,7 @@ mod config;
 mod core;
 mod discover;
 mod given;
+mod identity;
 mod launch;
 mod listen;
 mod outcome;
@@ -71,6 +73,7 @@ pub use self::config::{
 use self::core::{Completion, Core, RequestId, Setup, Submission};
 pub use self::discover::{Discovered, SkipReason, Skipped, discover};
 pub use self::given::{Given, Known, Said};
+pub use self::identity::{Assurance, Identity, PodIdentity, Sha256};
 pub use self::listen::{ListenError, Listener, Socket};
 pub use self::outcome::{
     Absence, Cause, Consulted, Created, Failure, Missing, Outcome, Stopped, Told, Updated,

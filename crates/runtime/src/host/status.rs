@@ -1,9 +1,11 @@
 //! What can be seen of the host from outside: its plugins and their figures.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nri_wire::event::EventMask;
 use nri_wire::name::PluginName;
+
+use super::identity::Identity;
 
 /// One registered plugin.
 #[derive(Clone, Debug)]
@@ -14,6 +16,10 @@ pub struct PluginStatus {
     pub pid: Option<u32>,
     /// Started by this host.
     pub launched: bool,
+    /// Who it is, whatever it says.
+    pub identity: Identity,
+    /// When its connection came.
+    pub connected_since: SystemTime,
     /// Gets events: registered, configured and synchronised.
     pub active: bool,
     /// Owes an answer, and counts as late until it comes.

@@ -403,6 +403,42 @@ async fn a_stubborn_plugin_is_killed() {
     assert!(!std::path::Path::new(&format!("/proc/{}", pid.trim())).exists());
 }
 
+/// A connection whose process has ended is closed, though another process holds it (`policy.md` 2).
+#[tokio::test]
+async fn a_connection_ends_with_the_process_that_made_it() {
+    let root = tempfile::tempdir().unwrap();
+    let socket = root.path().join("s");
+    let minute = Duration::from_secs(60);
+    let config =
+        Config { listen: vec![socket.clone().into()], registration_timeout: minute, ..Config::default() };
+    let host = host(config).await;
+    let ended = tokio::task::spawn_blocking(move || {
+        std::io::Read::read_to_end(&mut super::identity::heir(&socket), &mut Vec::new()).unwrap()
+    });
+    tokio::time::timeout(minute / 6, ended).await.unwrap().unwrap();
+    host.shutdown().await;
+}
+
+/// A plugin that connects is known by what the kernel says of it: this process is its own plugin here.
+#[tokio::test]
+async fn plugins_are_identified() {
+    let host = host(Config::default()).await;
+    plugin(&host, "10-a", 1, Behaviour::Silent).await;
+    let identified = async {
+        loop {
+            let (plugins, _) = host.status().await;
+            match &plugins[0].identity {
+                Identity { sha256: None, .. } => tokio::task::yield_now().await,
+                identity => break (identity.clone(), plugins[0].pid),
+            }
+        }
+    };
+    let (identity, pid) = tokio::time::timeout_at(soon(), identified).await.unwrap();
+    assert_eq!(pid, Some(std::process::id()));
+    assert_eq!(identity.exe, std::fs::read_link("/proc/self/exe").ok());
+    assert_eq!((identity.launched, identity.assurance()), (false, Assurance::Medium));
+}
+
 /// A file that cannot be executed is a warning.
 #[tokio::test]
 async fn a_plugin_that_cannot_start_is_skipped() {

@@ -45,6 +45,7 @@ use nri_wire::name::PluginName;
 
 pub(crate) use self::fold::{Completion, Submission};
 pub(crate) use self::message::{Answer, End, Message};
+pub(crate) use self::plugin::Origin;
 use self::plugin::Plugin;
 pub(crate) use self::register::Refusal;
 use self::request::Request;
@@ -285,7 +286,12 @@ impl Core {
     pub(crate) fn plugins(&self) -> Vec<PluginStatus> {
         let mut all: Vec<_> = self.plugins.iter().filter_map(|(id, plugin)| plugin.status(*id)).collect();
         all.sort_by(|(a, x), (b, y)| (&x.name, a).cmp(&(&y.name, b)));
-        all.into_iter().map(|(_, status)| status).collect()
+        all.into_iter()
+            .map(|(_, mut status)| {
+                self.table.find_pod(&mut status.identity);
+                status
+            })
+            .collect()
     }
 
     /// How many plugins get events.

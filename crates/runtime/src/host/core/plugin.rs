@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nri_wire::api::{FailurePolicy, StateChangeEvent};
 use nri_wire::event::{Event, EventMask};
@@ -11,6 +11,7 @@ use nri_wire::name::PluginName;
 use super::join::Joining;
 use super::{CallId, PluginId, RequestId, SeatId, Setup, Ticket};
 use crate::host::config::{FailureRule, LateRule, PluginSettings};
+use crate::host::identity::Identity;
 use crate::host::status::{PluginStatus, Tally};
 
 /// One connection and all that is known of the plugin behind it.
@@ -19,8 +20,7 @@ pub(super) struct Plugin {
     pub(super) stage: Stage,
     /// The launched plugin that this is, if it is one.
     pub(super) seat: Option<SeatId>,
-    /// Process id, for logs (quirk A16: the child's own for launched plugins).
-    pub(super) pid: Option<u32>,
+    pub(super) origin: Origin,
     /// Known from the start for launched plugins, else once registered.
     pub(super) name: Option<PluginName>,
     pub(super) rules: Rules,
@@ -47,6 +47,17 @@ pub(super) struct Plugin {
     /// Calls missed in a row.
     pub(super) missed: u32,
     pub(super) tally: Tally,
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// Process id, for logs (quirk A16: the child's own for launched plugins).
+    pub(crate) pid: Option<u32>,
+    pub(crate) since: SystemTime,
+    pub(crate) identity: Identity,
+    /// The digest of its executable is still to come.
+    pub(crate) pending: bool,
 }
 
 /// How far a connection has come.
@@ -97,16 +108,11 @@ impl Rules {
 }
 
 impl Plugin {
-    pub(super) fn new(
-        setup: &Setup,
-        seat: Option<SeatId>,
-        name: Option<PluginName>,
-        pid: Option<u32>,
-    ) -> Self {
+    pub(super) fn new(setup: &Setup, seat: Option<SeatId>, name: Option<PluginName>, origin: Origin) -> Self {
         Self {
             stage: Stage::Connected,
             seat,
-            pid,
+            origin,
             rules: Rules::new(setup, name.as_ref(), FailurePolicy::default()),
             name,
             policy: FailurePolicy::default(),
@@ -141,7 +147,7 @@ impl Plugin {
     pub(super) fn label(&self) -> String {
         let name = self.name.as_ref().map_or("?", PluginName::full);
         let kind = if self.seat.is_some() { "launched" } else { "external" };
-        match self.pid {
+        match self.origin.pid {
             Some(pid) => format!("{kind}:{name}[{pid}]"),
             None => format!("{kind}:{name}"),
         }
@@ -179,8 +185,10 @@ impl Plugin {
         let name = self.name.clone()?;
         let status = PluginStatus {
             name,
-            pid: self.pid,
+            pid: self.origin.pid,
             launched: self.seat.is_some(),
+            identity: self.origin.identity.clone(),
+            connected_since: self.origin.since,
             active: self.is_active(),
             overdue: self.is_overdue(),
             waiting: self.queue.len(),

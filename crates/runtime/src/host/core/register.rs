@@ -9,10 +9,11 @@ use nri_wire::event::EventMask;
 use nri_wire::name::{NameError, PluginName};
 use tracing::{info, warn};
 
-use super::plugin::{Plugin, Rules, Stage};
+use super::plugin::{Origin, Plugin, Rules, Stage};
 use super::{Action, Core, End, Message, Permission, PluginId, Purpose, SeatId, Timer};
 use crate::host::config::PluginSettings;
 use crate::host::given::Said;
+use crate::host::identity::Sha256;
 use crate::limits::UNREGISTERED_MAX;
 use crate::merge::pass;
 
@@ -59,7 +60,7 @@ impl Core {
     pub(crate) fn handle_connected(
         &mut self,
         seat: Option<SeatId>,
-        pid: Option<u32>,
+        mut origin: Origin,
         now: Instant,
     ) -> Result<PluginId, TooManyUnregistered> {
         let unregistered = self.plugins.values().filter(|p| p.is_unregistered() && p.seat.is_none()).count();
@@ -67,12 +68,21 @@ impl Core {
             self.totals.refused += 1;
             return Err(TooManyUnregistered);
         }
+        self.table.find_pod(&mut origin.identity);
         let id = PluginId(self.next_plugin);
         self.next_plugin += 1;
         let name = seat.and_then(|seat| self.program(seat)).map(|program| program.name.clone());
-        self.plugins.insert(id, Plugin::new(&self.setup, seat, name, pid));
+        self.plugins.insert(id, Plugin::new(&self.setup, seat, name, origin));
         self.timers.insert((now + self.setup.registration_timeout, Timer::Registration(id)));
         Ok(id)
+    }
+
+    /// The digest of a peer's executable is known, or that it will not be.
+    pub(crate) fn handle_digest(&mut self, id: PluginId, sha256: Option<Sha256>) {
+        if let Some(plugin) = self.plugins.get_mut(&id) {
+            plugin.origin.identity.sha256 = sha256;
+            plugin.origin.pending = false;
+        }
     }
 
     pub(super) fn registration_expired(&mut self, id: PluginId, now: Instant) {
@@ -112,6 +122,7 @@ impl Core {
             warn!(plugin = %name, "another plugin of this name is connected");
         }
         let Some(plugin) = self.plugins.get_mut(&id) else { return Err(Refusal::NotActive) };
+        self.table.find_pod(&mut plugin.origin.identity);
         plugin.rules = Rules::new(&self.setup, Some(&name), Default::default());
         plugin.name = Some(name);
         plugin.stage = Stage::Configuring;

@@ -7,6 +7,8 @@ use nri_wire::api::{Container, PodSandbox, StateChangeEvent};
 use nri_wire::event::Event;
 use nri_wire::synchronize::{ObjectTooLong, Parts};
 
+use crate::host::identity::{Identity, PodIdentity};
+
 /// The state of the node.
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -59,6 +61,20 @@ impl Table {
             self.pods.values().filter(|pod| told.pods.insert(pod.id.clone())).cloned().collect();
         let containers = self.containers.values().filter(|c| told.containers.insert(c.id.clone()));
         Parts::new(pods, containers.cloned().collect())
+    }
+}
+
+impl Table {
+    /// Adds the container that an identity's cgroup belongs to, once the runtime has told it.
+    pub(super) fn find_pod(&self, identity: &mut Identity) {
+        let Some(id) = identity.container_id.as_ref().filter(|_| identity.pod.is_none()) else { return };
+        let container = self.containers.get(id);
+        let pod = container.map_or(id, |container| &container.pod_sandbox_id);
+        identity.pod = self.pods.get(pod).map(|pod| PodIdentity {
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+            container: container.map(|container| container.name.clone()).unwrap_or_default(),
+        });
     }
 }
 

@@ -135,7 +135,7 @@ impl Bench {
     }
 
     fn connect(&mut self) -> PluginId {
-        self.core.handle_connected(None, None, self.now).unwrap()
+        self.core.handle_connected(None, origin(None), self.now).unwrap()
     }
 
     fn register(&mut self, plugin: PluginId, name: &str) -> Result<(), Refusal> {
@@ -241,6 +241,10 @@ impl Bench {
 }
 
 use crate::host::outcome::{Created, Failure};
+
+fn origin(pid: Option<u32>) -> Origin {
+    Origin { pid, since: std::time::SystemTime::UNIX_EPOCH, identity: Default::default(), pending: false }
+}
 
 fn pod(id: &str) -> PodSandbox {
     PodSandbox { id: id.to_owned(), name: id.to_owned(), namespace: "ns".to_owned(), ..Default::default() }

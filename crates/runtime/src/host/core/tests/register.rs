@@ -98,7 +98,7 @@ fn silent_connections_are_bounded() {
     for _ in 0..64 {
         bench.connect();
     }
-    assert!(bench.core.handle_connected(None, None, bench.now).is_err());
+    assert!(bench.core.handle_connected(None, origin(None), bench.now).is_err());
     bench.pass(Duration::from_secs(5));
     assert_eq!(bench.closed.len(), 64);
     bench.plugin("10-a", "all");
@@ -135,7 +135,7 @@ fn launched_plugins_have_their_files_names() {
     let mut bench = launched(PluginSettings::default());
     assert_eq!(bench.launches, [SeatId(0), SeatId(1)]);
     assert!(!bench.core.settled());
-    let a = bench.core.handle_connected(Some(SeatId(0)), Some(77), bench.now).unwrap();
+    let a = bench.core.handle_connected(Some(SeatId(0)), origin(Some(77)), bench.now).unwrap();
     bench.register(a, "99-other").unwrap();
     let message = bench.answer(a, Answer::Configure(ConfigureResponse { events: 8, failure_policy: None }));
     let Message::Configure(sent) = message else { panic!("{message:?}") };
@@ -154,7 +154,7 @@ fn launched_plugins_start_again_with_growing_pauses() {
     let mut bench = launched(PluginSettings::default());
     bench.launches.clear();
     for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
-        let a = bench.core.handle_connected(Some(SeatId(0)), None, bench.now).unwrap();
+        let a = bench.core.handle_connected(Some(SeatId(0)), origin(None), bench.now).unwrap();
         bench.core.handle_closed(a, "crashed", bench.now);
         bench.drain();
         bench.pass(Duration::from_millis(pause * 1000 - 1));
