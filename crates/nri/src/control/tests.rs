@@ -23,6 +23,8 @@ impl Source for Fixed {
             name: "10-a".parse().unwrap(),
             pid: Some(7),
             launched: true,
+            identity: nri_runtime::host::Identity::default(),
+            connected_since: std::time::SystemTime::UNIX_EPOCH,
             active: true,
             overdue: false,
             waiting: 1,
