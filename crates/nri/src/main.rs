@@ -6,6 +6,7 @@ mod control;
 mod decision;
 mod failure;
 mod file;
+mod gateway;
 mod json;
 mod log;
 mod plugins;
@@ -44,6 +45,7 @@ struct Cli {
 enum Command {
     Run(Box<run::Args>),
     Adjust(Box<adjust::Args>),
+    Gateway(gateway::Args),
     Plugin(plugins::Args),
     Plugins(control::plugins::Args),
     Seccomp(seccomp::Args),
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::main(&args, cli.log.verbose > 0),
         Command::Adjust(args) => adjust::main(&args),
+        Command::Gateway(args) => gateway::main(&args),
         Command::Plugin(args) => plugins::main(&args),
         Command::Plugins(args) => control::plugins::main(&args),
         Command::Seccomp(args) => seccomp::main(&args),

@@ -1,7 +1,6 @@
 //! `--config FILE.toml`: the flags of a command under the same names, and what an operator says about each plugin
 //! (cli.md, "Configuration file"). A flag on the command line overrides the file.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the command that reads it lands with its engine side"))]
 pub(crate) mod gateway;
 pub(crate) mod plugin;
 pub(crate) mod run;

@@ -20,7 +20,7 @@ use nri_wire::name::PluginName;
 use nri_wire::version::NriVersion;
 
 use super::given::Given;
-use super::listen::Socket;
+use super::listen::{Listener, Socket};
 use crate::validate::Rejection;
 
 /// Somebody who sees every message.
@@ -54,6 +54,8 @@ pub struct Config {
     pub launch: Vec<Program>,
     /// Sockets for plugins that connect by themselves.
     pub listen: Vec<Socket>,
+    /// Sockets for them that listen already.
+    pub listeners: Vec<Listener>,
     /// What an operator says about plugins, by full name, base name, or `*` (`cli.md`, "Configuration file").
     pub plugins: BTreeMap<String, PluginSettings>,
     /// Who judges the answers of plugins before they count.
@@ -81,6 +83,7 @@ impl Default for Config {
             plugin_config_dir: None,
             launch: Vec::new(),
             listen: Vec::new(),
+            listeners: Vec::new(),
             plugins: BTreeMap::new(),
             judge: Judge::allow_all(),
             keep_answers: false,

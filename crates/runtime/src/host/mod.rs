@@ -135,12 +135,9 @@ impl Host {
             found.skipped.iter().for_each(|skipped| warn!("{skipped}"));
             programs.extend(found.programs);
         }
-        let listeners = config
-            .listen
-            .iter()
-            .map(Listener::bind)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(StartError::Listen)?;
+        let bound = config.listen.iter().map(Listener::bind).collect::<Result<Vec<_>, _>>();
+        let mut listeners = config.listeners;
+        listeners.extend(bound.map_err(StartError::Listen)?);
         let embedder = SharedEmbedder(Arc::new(embedder));
         let setup = Setup {
             runtime_name: config.runtime_name,

@@ -1,0 +1,291 @@
+//! One request of the engine: through the plugins behind the gateway, and the answer.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nri_runtime::host::{Failure, Host, Told};
+use nri_wire::api::{
+    Container, CreateContainerResponse, PodSandbox, StateChangeEvent, StopContainerResponse,
+    UpdateContainerResponse, ValidateContainerAdjustmentRequest, ValidateContainerAdjustmentResponse,
+};
+use nri_wire::event::Event;
+use nri_wire::io::tokio::Request;
+use nri_wire::service::{self, Rpc};
+use nri_wire::ttrpc::{Code, Status};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::super::Gateway;
+use super::super::observe::{Relay, Relayed};
+use super::Lost;
+use super::known::settle;
+
+/// Takes a request on its way; it is answered before the engine's deadline, whatever plugins do.
+pub(super) fn relay(gateway: &Arc<Gateway>, request: Request, tasks: &mut JoinSet<()>) {
+    let way = Way { gateway: Arc::clone(gateway), arrived: Instant::now(), timeout: request.timeout() };
+    macro_rules! notices {
+        ($($event:ident { pod $(, $container:ident)? };)*) => {
+            match request.method() {
+                service::CreateContainer::METHOD => {
+                    tasks.spawn(answer::<service::CreateContainer, _>(request, |asked| way.create(asked)));
+                }
+                service::UpdateContainer::METHOD => {
+                    tasks.spawn(answer::<service::UpdateContainer, _>(request, |asked| way.update(asked)));
+                }
+                service::StopContainer::METHOD => {
+                    tasks.spawn(answer::<service::StopContainer, _>(request, |asked| way.stop(asked)));
+                }
+                service::UpdatePodSandbox::METHOD => {
+                    tasks.spawn(answer::<service::UpdatePodSandbox, _>(request, |asked| way.update_pod(asked)));
+                }
+                service::ValidateContainerAdjustment::METHOD => {
+                    tasks.spawn(answer::<service::ValidateContainerAdjustment, _>(request, |asked| way.validate(asked)));
+                }
+                service::StateChange::METHOD => {
+                    tasks.spawn(answer::<service::StateChange, _>(request, |asked| way.tell(asked)));
+                }
+                $(service::$event::METHOD => {
+                    tasks.spawn(answer::<service::$event, _>(request, |asked| async move {
+                        let notice = StateChangeEvent {
+                            event: Event::$event.into(),
+                            pod: asked.pod,
+                            container: None $(.or(asked.$container))?,
+                        };
+                        way.tell(notice).await.map(|_| Default::default())
+                    }));
+                })*
+                method => {
+                    let status = Status::no_method(method);
+                    request.refuse(status);
+                }
+            }
+        };
+    }
+    notices! {
+        RunPodSandbox { pod };
+        PostUpdatePodSandbox { pod };
+        StopPodSandbox { pod };
+        RemovePodSandbox { pod };
+        PostCreateContainer { pod, container };
+        StartContainer { pod, container };
+        PostStartContainer { pod, container };
+        PostUpdateContainer { pod, container };
+        RemoveContainer { pod, container };
+    }
+}
+
+async fn answer<R: Rpc, F: Future<Output = Result<R::Response, Status>>>(
+    request: Request,
+    relay: impl FnOnce(R::Request) -> F,
+) {
+    match request.decode::<R>() {
+        Ok(asked) => {
+            let result = relay(asked.message).await;
+            request.answer::<R>(result);
+        }
+        Err(status) => request.refuse(status),
+    }
+}
+
+/// What every request of the engine takes along.
+struct Way {
+    gateway: Arc<Gateway>,
+    arrived: Instant,
+    timeout: Option<Duration>,
+}
+
+impl Way {
+    /// The host, once the plugins that it launches are there: for as long as the request can wait for that.
+    async fn host(&self) -> Result<(Host, Instant), Status> {
+        let timeout = self.timeout.unwrap_or_else(|| self.gateway.request_timeout());
+        let deadline = self.arrived + timeout;
+        let host = self.gateway.host().ok_or_else(|| {
+            Status::new(Code::FailedPrecondition, "the gateway has not been synchronized by the engine")
+        })?;
+        let patience = tokio::time::timeout_at(self.arrived + timeout / 2, host.settled());
+        if patience.await.is_err() {
+            warn!("a request does not wait any longer for plugins that are being launched");
+        }
+        Ok((host, deadline))
+    }
+
+    async fn create(
+        self,
+        asked: nri_wire::api::CreateContainerRequest,
+    ) -> Result<CreateContainerResponse, Status> {
+        let _flight = self.gateway.updates.begin();
+        let (host, deadline) = self.host().await?;
+        let (pod, container) = (asked.pod.clone(), asked.container.clone());
+        let id = container.as_ref().map(|container| container.id.clone()).unwrap_or_default();
+        let result = host.create_container(asked, deadline).await;
+        let lost = match &result {
+            Ok(created) => self.gateway.loses(&created.merged.changes, &created.merged.evictions),
+            Err(_) => Vec::new(),
+        };
+        lost.iter().for_each(|lost| warn!(container = id, "carried, not applied by this engine: {lost}"));
+        let outcome = result.as_ref().map_or_else(Relay::Failed, Relay::Created);
+        self.observe(Event::CreateContainer, pod.as_ref(), container.as_ref(), outcome, &lost);
+        let created = result.map_err(|failure| status(&failure))?;
+        let mut adjust = created.merged.adjust.into_inner();
+        settle(&mut adjust);
+        let mut update = created.merged.updates;
+        let mut evict = created.merged.evictions.into_iter().map(|evicted| evicted.eviction).collect();
+        self.gateway.updates.fold(&id, &mut update, &mut evict);
+        Ok(CreateContainerResponse { adjust: Some(adjust), update, evict })
+    }
+
+    async fn update(
+        self,
+        asked: nri_wire::api::UpdateContainerRequest,
+    ) -> Result<UpdateContainerResponse, Status> {
+        let _flight = self.gateway.updates.begin();
+        let (host, deadline) = self.host().await?;
+        let (pod, container, resources) =
+            (asked.pod.clone(), asked.container.clone(), asked.linux_resources.clone());
+        let id = container.as_ref().map(|container| container.id.clone()).unwrap_or_default();
+        let result = host.update_container(asked, deadline).await;
+        self.gateway.observe(&Relayed {
+            event: Event::UpdateContainer,
+            pod: pod.as_ref(),
+            container: container.as_ref(),
+            resources: resources.as_ref(),
+            outcome: result.as_ref().map_or_else(Relay::Failed, Relay::Updated),
+            took: self.arrived.elapsed(),
+            lost: &[],
+        });
+        let updated = result.map_err(|failure| status(&failure))?;
+        let mut update = updated.merged.updates;
+        let mut evict = updated.merged.evictions.into_iter().map(|evicted| evicted.eviction).collect();
+        self.gateway.updates.fold(&id, &mut update, &mut evict);
+        update.extend(updated.merged.own);
+        Ok(UpdateContainerResponse { update, evict })
+    }
+
+    async fn stop(self, asked: nri_wire::api::StopContainerRequest) -> Result<StopContainerResponse, Status> {
+        let _flight = self.gateway.updates.begin();
+        let (host, deadline) = self.host().await?;
+        let (pod, container) = (asked.pod.clone(), asked.container.clone());
+        let id = container.as_ref().map(|container| container.id.clone()).unwrap_or_default();
+        let result = host.stop_container(asked, deadline).await;
+        let outcome = result.as_ref().map_or_else(Relay::Failed, Relay::Stopped);
+        self.observe(Event::StopContainer, pod.as_ref(), container.as_ref(), outcome, &[]);
+        let mut update = result.map_err(|failure| status(&failure))?.merged.updates;
+        // The protocol has no place for evictions here; none of those that wait must be lost for that.
+        let mut evictions = Vec::new();
+        self.gateway.updates.fold(&id, &mut update, &mut evictions);
+        if !evictions.is_empty() {
+            warn!(
+                "{} evictions cannot go out with a StopContainer: no engine carries them out",
+                evictions.len()
+            );
+        }
+        Ok(StopContainerResponse { update })
+    }
+
+    async fn update_pod(
+        self,
+        asked: nri_wire::api::UpdatePodSandboxRequest,
+    ) -> Result<nri_wire::api::UpdatePodSandboxResponse, Status> {
+        let _flight = self.gateway.updates.begin();
+        let (host, deadline) = self.host().await?;
+        let (pod, resources) = (asked.pod.clone(), asked.linux_resources.clone());
+        let result = host.update_pod_sandbox(asked, deadline).await;
+        self.gateway.observe(&Relayed {
+            event: Event::UpdatePodSandbox,
+            pod: pod.as_ref(),
+            container: None,
+            resources: resources.as_ref(),
+            outcome: result.as_ref().map_or_else(Relay::Failed, Relay::Told),
+            took: self.arrived.elapsed(),
+            lost: &[],
+        });
+        result.map(|_| Default::default()).map_err(|failure| status(&failure))
+    }
+
+    /// One of the nine events that are only told.
+    async fn tell(self, notice: StateChangeEvent) -> Result<nri_wire::api::Empty, Status> {
+        let _flight = self.gateway.updates.begin();
+        let (host, deadline) = self.host().await?;
+        let event = notice.event();
+        let missing = |what| Status::new(Code::InvalidArgument, format!("the event has no {what}"));
+        let pod = notice.pod.ok_or_else(|| missing("pod"))?;
+        let container = notice.container;
+        let result = tell(&host, event, &pod, container.as_ref(), deadline)
+            .await
+            .ok_or_else(|| missing("container"))?;
+        let outcome = result.as_ref().map_or_else(Relay::Failed, Relay::Told);
+        self.observe(event, Some(&pod), container.as_ref(), outcome, &[]);
+        result.map(|_| nri_wire::api::Empty {}).map_err(|failure| status(&failure))
+    }
+
+    /// Our own plugins have validated before: what is left to see is whether others had a hand in it (`policy.md` 10).
+    async fn validate(
+        self,
+        asked: ValidateContainerAdjustmentRequest,
+    ) -> Result<ValidateContainerAdjustmentResponse, Status> {
+        let reason = foreign(&asked, self.gateway.settings.name.full());
+        if let Some(reason) = &reason {
+            warn!("rejected a container: {reason}");
+        }
+        let reject = reason.is_some();
+        Ok(ValidateContainerAdjustmentResponse { reject, reason: reason.unwrap_or_default() })
+    }
+
+    fn observe(
+        &self,
+        event: Event,
+        pod: Option<&PodSandbox>,
+        container: Option<&Container>,
+        outcome: Relay<'_>,
+        lost: &[Lost],
+    ) {
+        let took = self.arrived.elapsed();
+        self.gateway.observe(&Relayed { event, pod, container, resources: None, outcome, took, lost });
+    }
+}
+
+/// `None`: an event of a container without one, or no event that is told.
+async fn tell(
+    host: &Host,
+    event: Event,
+    pod: &PodSandbox,
+    container: Option<&Container>,
+    deadline: Instant,
+) -> Option<Result<Told, Failure>> {
+    let pod = pod.clone();
+    let told = match event {
+        Event::RunPodSandbox => return Some(host.run_pod_sandbox(pod, deadline).await),
+        Event::PostUpdatePodSandbox => return Some(host.post_update_pod_sandbox(pod, deadline).await),
+        Event::StopPodSandbox => return Some(host.stop_pod_sandbox(pod, deadline).await),
+        Event::RemovePodSandbox => return Some(host.remove_pod_sandbox(pod, deadline).await),
+        Event::PostCreateContainer => host.post_create_container(pod, container?.clone(), deadline).await,
+        Event::StartContainer => host.start_container(pod, container?.clone(), deadline).await,
+        Event::PostStartContainer => host.post_start_container(pod, container?.clone(), deadline).await,
+        Event::PostUpdateContainer => host.post_update_container(pod, container?.clone(), deadline).await,
+        Event::RemoveContainer => host.remove_container(pod, container?.clone(), deadline).await,
+        _ => return None,
+    };
+    Some(told)
+}
+
+/// What the engine is told: one line, with plugin and reason.
+fn status(failure: &Failure) -> Status {
+    Status::new(Code::Unknown, failure.to_string())
+}
+
+/// The first owner in the engine's books that is not the gateway.
+fn foreign(asked: &ValidateContainerAdjustmentRequest, own: &str) -> Option<String> {
+    let owners = asked.owners.as_ref()?;
+    let names = owners.owners.values().flat_map(|fields| {
+        fields.simple.values().chain(fields.compound.values().flat_map(|compound| compound.owners.values()))
+    });
+    let other = names
+        .flat_map(|names| names.split(','))
+        .map(|name| name.trim_start_matches('-'))
+        .find(|name| !name.is_empty() && *name != own)?;
+    Some(format!(
+        "plugin {other:?} is connected to the engine itself and changed the container past the gateway; connect it to the gateway's socket"
+    ))
+}

@@ -1,0 +1,193 @@
+//! What plugins ask for on their own account (`design.md` 9.2).
+//!
+//! An engine that waits for an answer of ours may not take a call of ours: containerd holds one lock over both. So such
+//! updates go out with the answer to the request in flight where that can carry them, else when no request is in flight.
+//! A plugin that has a request in hand itself is not made to wait for that: its updates are taken, and what becomes of
+//! them is logged.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nri_wire::api::{ContainerEviction, ContainerUpdate, UpdateContainersRequest};
+use nri_wire::io::tokio::Peer;
+use nri_wire::name::PluginName;
+use nri_wire::service::UpdateContainers;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout};
+use tracing::warn;
+
+use super::super::limits::{UNSOLICITED_MAX, UNSOLICITED_TIMEOUT};
+
+/// The updates that wait for the engine. Clones are the same queue.
+#[derive(Clone, Default)]
+pub(crate) struct Updates {
+    state: Arc<Mutex<State>>,
+    /// Something that the sender waits for may hold now.
+    changed: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Wish>,
+    /// Requests of the engine that wait for our answer.
+    in_flight: usize,
+    engine: Option<Peer>,
+}
+
+/// What one plugin asks for at once.
+struct Wish {
+    plugin: PluginName,
+    updates: Vec<ContainerUpdate>,
+    evictions: Vec<ContainerEviction>,
+    /// Where the updates go that failed. Absent or closed: nobody waits, and the log gets them.
+    reply: Option<oneshot::Sender<Vec<ContainerUpdate>>>,
+}
+
+/// A request of the engine that waits for our answer; the end of it is its drop.
+pub(crate) struct InFlight(Updates);
+
+impl Updates {
+    /// Takes in what a plugin asks for, and gives back what failed: once that is known, or nothing at once for a plugin
+    /// that cannot wait.
+    pub(crate) async fn ask(
+        &self,
+        plugin: &PluginName,
+        updates: Vec<ContainerUpdate>,
+        evictions: Vec<ContainerEviction>,
+        can_wait: bool,
+    ) -> Vec<ContainerUpdate> {
+        if updates.is_empty() && evictions.is_empty() {
+            return Vec::new();
+        }
+        let asked = updates.clone();
+        let (reply, failed) = oneshot::channel();
+        let wish = Wish { plugin: plugin.clone(), updates, evictions, reply: can_wait.then_some(reply) };
+        {
+            let mut state = self.state();
+            if state.queue.len() >= UNSOLICITED_MAX {
+                warn!(%plugin, "too many updates wait for the engine: refused");
+                return asked;
+            }
+            state.queue.push_back(wish);
+        }
+        self.changed.notify_one();
+        if !can_wait {
+            return Vec::new();
+        }
+        match timeout(UNSOLICITED_TIMEOUT, failed).await {
+            Ok(Ok(failed)) => failed,
+            Ok(Err(_)) | Err(_) => {
+                warn!(%plugin, "the engine did not carry out its updates in time");
+                asked
+            }
+        }
+    }
+
+    /// A request of the engine begins.
+    pub(crate) fn begin(&self) -> InFlight {
+        self.state().in_flight += 1;
+        InFlight(self.clone())
+    }
+
+    /// How many requests of the engine wait for our answer.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.state().in_flight
+    }
+
+    /// Puts what waits into an answer that can carry it: one update per container, none of the answer's own (`id`).
+    pub(crate) fn fold(
+        &self,
+        id: &str,
+        updates: &mut Vec<ContainerUpdate>,
+        evictions: &mut Vec<ContainerEviction>,
+    ) {
+        let mut taken: BTreeSet<String> = updates.iter().map(|update| update.container_id.clone()).collect();
+        taken.insert(id.to_owned());
+        let mut state = self.state();
+        for wish in std::mem::take(&mut state.queue) {
+            let free = wish.updates.iter().all(|update| !taken.contains(&update.container_id));
+            // Whether it goes or stays: what comes after it for the same container stays behind it.
+            taken.extend(wish.updates.iter().map(|update| update.container_id.clone()));
+            if free && wish.has_distinct_targets() {
+                updates.extend(wish.updates);
+                evictions.extend(wish.evictions);
+                if let Some(reply) = wish.reply {
+                    drop(reply.send(Vec::new()));
+                }
+            } else {
+                state.queue.push_back(wish);
+            }
+        }
+    }
+
+    /// The engine's connection, or none.
+    pub(crate) fn connected(&self, engine: Option<Peer>) {
+        self.state().engine = engine;
+        self.changed.notify_one();
+    }
+
+    /// Sends what waits, whenever no request of the engine is in flight. Never ends.
+    pub(crate) async fn send(&self, mut sent: impl FnMut(&PluginName, &[ContainerUpdate], usize)) {
+        loop {
+            let next = {
+                let mut state = self.state();
+                match (state.in_flight, state.engine.clone()) {
+                    (0, Some(engine)) => state.queue.pop_front().map(|wish| (wish, engine)),
+                    _ => None,
+                }
+            };
+            match next {
+                Some((wish, engine)) => {
+                    let (plugin, updates) = (wish.plugin.clone(), wish.updates.clone());
+                    let failed = wish.carry_out(&engine).await;
+                    sent(&plugin, &updates, failed);
+                }
+                None => self.changed.notified().await,
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wish {
+    /// One answer may update a container once.
+    fn has_distinct_targets(&self) -> bool {
+        let mut ids = BTreeSet::new();
+        self.updates.iter().all(|update| ids.insert(&update.container_id))
+    }
+
+    /// Has the engine do it. Gives how many updates failed.
+    async fn carry_out(self, engine: &Peer) -> usize {
+        let plugin = self.plugin;
+        if !self.evictions.is_empty() {
+            // Quirk C15: no engine of today does.
+            warn!(%plugin, "asks for {} evictions: passed on, engines do not carry them out", self.evictions.len());
+        }
+        let request = UpdateContainersRequest { update: self.updates.clone(), evict: self.evictions };
+        let deadline = Instant::now() + UNSOLICITED_TIMEOUT;
+        let failed = match engine.call::<UpdateContainers>(&request, deadline).await {
+            Ok(reply) => reply.message.failed,
+            Err(error) => {
+                warn!(%plugin, "the engine does not carry out its updates: {error}");
+                self.updates
+            }
+        };
+        let count = failed.len();
+        match self.reply.map(|reply| reply.send(failed)) {
+            Some(Ok(())) => {}
+            None | Some(Err(_)) if count == 0 => {}
+            None | Some(Err(_)) => warn!(%plugin, "{count} of its updates failed"),
+        }
+        count
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.state().in_flight -= 1;
+        self.0.changed.notify_one();
+    }
+}

@@ -1,0 +1,20 @@
+//! Every limit of the gateway, with its unit and where it comes from.
+
+use std::time::Duration;
+
+/// First pause after the engine was lost or could not be reached; each is twice the one before.
+pub(crate) const RECONNECT_FIRST: Duration = Duration::from_millis(250);
+/// Longest such pause: a node that boots should not wait for us.
+pub(crate) const RECONNECT_MAX: Duration = Duration::from_secs(5);
+/// How long the engine may take to answer RegisterPlugin, and then to configure us: the reference's own time-out.
+pub(crate) const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the engine may take over updates that plugins ask for on their own account.
+pub(crate) const UNSOLICITED_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most such updates that wait for the engine.
+pub(crate) const UNSOLICITED_MAX: usize = 1024;
+/// Most bytes that the parts of one Synchronize may have together.
+pub(crate) const SYNCHRONIZE_MAX: usize = 1 << 30;
+/// How long the end in order waits for requests of the engine that are in flight: its own time-out, and a little.
+pub(crate) const FINISH_MAX: Duration = Duration::from_secs(3);
+/// Longest that the gateway waits for launched plugins before it says that it is ready.
+pub(crate) const READY_MAX: Duration = Duration::from_secs(10);
