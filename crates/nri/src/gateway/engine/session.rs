@@ -149,7 +149,7 @@ impl Session<'_> {
         };
         let engine = Engine::new(&asked.runtime_name, &asked.runtime_version, &asked.nri_version);
         let events = engine.events(self.attempt);
-        info!(%engine, nri = engine.nri(), %events, "configured by the engine");
+        info!(%engine, nri = %engine.nri(), %events, "configured by the engine");
         self.gateway.configured(engine, asked.registration_timeout, asked.request_timeout);
         if self.stage == Stage::Unknown {
             self.stage = Stage::Configured;
