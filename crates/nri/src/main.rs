@@ -45,7 +45,7 @@ struct Cli {
 enum Command {
     Run(Box<run::Args>),
     Adjust(Box<adjust::Args>),
-    Gateway(gateway::Args),
+    Gateway(Box<gateway::Args>),
     Plugin(plugins::Args),
     Plugins(control::plugins::Args),
     Seccomp(seccomp::Args),

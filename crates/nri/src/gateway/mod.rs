@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use nri_runtime::host::{Asking, Callback, Config, Embedder, Host, Listener};
 use nri_runtime::merge::{Attributed, Evicted};
+use nri_runtime::validate::Rejection;
 use nri_wire::api::{
     Container, ContainerEviction, ContainerUpdate, PodSandbox, ValidateContainerAdjustmentRequest,
 };
@@ -295,10 +296,11 @@ impl Embedder for Bridge {
         })
     }
 
-    fn validate(&self, request: &ValidateContainerAdjustmentRequest) -> Result<(), String> {
+    fn validate(&self, request: &ValidateContainerAdjustmentRequest) -> Result<(), Rejection> {
         let Some(adjust) = &request.adjust else { return Ok(()) };
         let link = self.gateway.link.borrow();
-        link.engine.as_ref().and_then(|engine| engine.refuses(adjust)).map_or(Ok(()), Err)
+        let refusal = link.engine.as_ref().and_then(|engine| engine.refuses(adjust));
+        refusal.map_or(Ok(()), |refusal| Err(Rejection::Other(refusal)))
     }
 }
 
