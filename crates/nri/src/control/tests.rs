@@ -120,7 +120,7 @@ fn connections_are_bounded() {
 #[tokio::test]
 async fn a_live_gateway_keeps_its_socket() {
     let (_folder, path) = serve();
-    assert!(matches!(Server::bind(&path), Err(ListenError::InUse(_))));
+    assert!(matches!(Server::bind(&path), Err(ListenError::InUse(..))));
     let (stream, _other) = tokio::net::UnixStream::pair().unwrap();
     assert!(server::is_trusted(stream.peer_cred().unwrap().uid()));
     assert!(server::is_trusted(0));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -46,8 +47,8 @@ pub struct Listener {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ListenError {
-    /// Another process listens there.
-    InUse(PathBuf),
+    /// Another process listens there: its id and name, where the kernel and /proc say.
+    InUse(PathBuf, Option<(i32, String)>),
     /// Something that is no socket is there.
     NotASocket(PathBuf),
     /// Others could put a socket of their own in its place.
@@ -59,12 +60,13 @@ pub enum ListenError {
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InUse(path) => {
-                write!(
-                    f,
-                    "listen at {}: another process listens there; stop it or choose another path",
-                    path.display()
-                )
+            Self::InUse(path, who) => {
+                let who = match who {
+                    Some((pid, name)) => format!("process {pid} ({name})"),
+                    None => "another process".to_owned(),
+                };
+                let path = path.display();
+                write!(f, "listen at {path}: {who} listens there; stop it or choose another path")
             }
             Self::NotASocket(path) => {
                 write!(f, "listen at {}: there is something that is no socket; remove it", path.display())
@@ -178,17 +180,26 @@ fn check_free(path: &Path) -> Result<(), ListenError> {
     }
     match connect(path) {
         Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(()),
+        Ok(connection) => Err(ListenError::InUse(path.to_owned(), listening(&connection))),
         // Somebody listens, and takes his time to accept.
-        Ok(()) | Err(Errno::AGAIN) => Err(ListenError::InUse(path.to_owned())),
+        Err(Errno::AGAIN) => Err(ListenError::InUse(path.to_owned(), None)),
         Err(error) => Err(failed(error.into())),
     }
 }
 
 /// Never waits: a process that does not accept would keep us for ever.
-fn connect(path: &Path) -> Result<(), Errno> {
+fn connect(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    net::connect(&socket, &SocketAddrUnix::new(path)?)
+    net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
+/// Who made the other end's socket listen (`unix(7)`, `SO_PEERCRED`).
+fn listening(connection: &OwnedFd) -> Option<(i32, String)> {
+    let pid = net::sockopt::socket_peercred(connection).ok()?.pid.as_raw_nonzero().get();
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some((pid, name.trim_end().to_owned()))
 }
 
 fn hidden_name() -> String {
@@ -214,7 +225,8 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o777, 0o700);
         UnixStream::connect(&path).unwrap();
-        assert!(matches!(bind(&path), Err(ListenError::InUse(_))));
+        let message = bind(&path).unwrap_err().to_string();
+        assert!(message.contains(&format!(": process {} (", std::process::id())), "{message}");
         drop(listener);
         assert!(!path.exists());
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
@@ -232,7 +244,7 @@ mod tests {
             waiting += 1;
         }
         assert!(waiting > 0);
-        assert!(matches!(bind(&path), Err(ListenError::InUse(_))));
+        assert!(matches!(bind(&path), Err(ListenError::InUse(..))));
     }
 
     #[tokio::test]
