@@ -10,10 +10,12 @@ struct Package {
     shown_by: &'static str,
 }
 
-const FOR_TESTS: [Package; 3] = [
+const FOR_TESTS: [Package; 5] = [
     Package { name: "runc", shown_by: "runc" },
     Package { name: "crun", shown_by: "crun" },
     Package { name: "busybox-static", shown_by: "busybox" },
+    Package { name: "shellcheck", shown_by: "shellcheck" },
+    Package { name: "systemd", shown_by: "systemd-analyze" },
 ];
 
 const FOR_DEMO: [Package; 1] = [Package { name: "runc", shown_by: "runc" }];
