@@ -12,6 +12,7 @@ mod log;
 mod plugins;
 mod run;
 mod seccomp;
+mod secrets;
 mod settings;
 mod spec;
 mod table;

@@ -1,50 +1,24 @@
 //! Values of environment variables and command lines, taken out of messages (`design.md` 3, invariant 9).
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// Replaces every value of a variable and every word of a command line by its length, wherever the message has them:
-/// containers, adjustments, hooks. Names of variables stay.
+use crate::secrets::{self, Replace};
+
+/// Replaces every value of a variable and every word of a command line by its length.
 pub(crate) fn secrets(json: &mut Value) {
-    match json {
-        Value::Array(list) => list.iter_mut().for_each(secrets),
-        Value::Object(members) => members.iter_mut().for_each(|(key, value)| match (key.as_str(), value) {
-            ("env", Value::Array(list)) => list.iter_mut().for_each(variable),
-            // The arguments of a seccomp rule are objects, and no secrets.
-            ("args", Value::Array(list)) if list.iter().all(Value::is_string) => {
-                list.iter_mut().for_each(whole);
-            }
-            (_, value) => secrets(value),
-        }),
-        _ => {}
-    }
+    secrets::replace(json, &mut Length);
 }
 
-/// `NAME=VALUE`, or the name and value of an adjustment.
-fn variable(json: &mut Value) {
-    match json {
-        Value::String(text) => match text.split_once('=') {
-            Some((name, value)) => *text = format!("{name}={}", length(value)),
-            None => *text = length(text),
-        },
-        Value::Object(members) => value_of(members),
-        _ => {}
-    }
-}
+struct Length;
 
-fn value_of(members: &mut Map<String, Value>) {
-    if let Some(value) = members.get_mut("value") {
-        whole(value);
+impl Replace for Length {
+    fn variable(&mut self, name: &str, value: &str) -> Value {
+        format!("{name}=<{} bytes>", value.len()).into()
     }
-}
 
-fn whole(json: &mut Value) {
-    if let Value::String(text) = json {
-        *text = length(text);
+    fn word(&mut self, word: &str) -> Value {
+        format!("<{} bytes>", word.len()).into()
     }
-}
-
-fn length(text: &str) -> String {
-    format!("<{} bytes>", text.len())
 }
 
 #[cfg(test)]
@@ -56,7 +30,8 @@ mod tests {
     #[test]
     fn what_is_hidden() {
         let mut json = json!({
-            "pod": {"annotations": {"env": "kept", "args": "kept"}},
+            "pod": {"annotations": {"env": "kept", "args": "kept",
+                "kubectl.kubernetes.io/last-applied-configuration": "{}"}},
             "container": {"args": ["a", "bc"], "env": ["A=secret", "odd", "B="],
                 "hooks": {"prestart": [{"path": "/h", "args": ["x"], "env": ["H=1"]}]}},
             "adjust": {"env": [{"key": "A", "value": "secret"}, {"key": "-B"}],
@@ -66,7 +41,8 @@ mod tests {
         assert_eq!(
             json,
             json!({
-                "pod": {"annotations": {"env": "kept", "args": "kept"}},
+                "pod": {"annotations": {"env": "kept", "args": "kept",
+                    "kubectl.kubernetes.io/last-applied-configuration": "<2 bytes>"}},
                 "container": {"args": ["<1 bytes>", "<2 bytes>"], "env": ["A=<6 bytes>", "<3 bytes>", "B=<0 bytes>"],
                     "hooks": {"prestart": [{"path": "/h", "args": ["<1 bytes>"], "env": ["H=<1 bytes>"]}]}},
                 "adjust": {"env": [{"key": "A", "value": "<6 bytes>"}, {"key": "-B"}],
