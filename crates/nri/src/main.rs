@@ -10,6 +10,7 @@ mod gateway;
 mod json;
 mod log;
 mod plugins;
+mod record;
 mod run;
 mod seccomp;
 mod secrets;

@@ -5,17 +5,22 @@ mod pod;
 mod programs;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use nri_runtime::host::{self, Config, Created, Host, Socket, StartError};
+use nri_runtime::host::{self, Config, Created, Embedder, Given, Host, Socket, StartError, Stopped};
 use nri_runtime::oci::{self, Resolvers};
-use nri_wire::api::{Container, CreateContainerRequest, PodSandbox};
+use nri_runtime::validate::Rejection;
+use nri_wire::api::{
+    Container, CreateContainerRequest, PodSandbox, StopContainerRequest, ValidateContainerAdjustmentRequest,
+};
 use nri_wire::name::PluginName;
 use serde_json::Value;
 use tokio::time::Instant;
 
 pub(crate) use self::pod::{container_from, pod_for};
 use crate::failure::Failure;
+use crate::record::Recorder;
 use crate::settings::run::Run;
 use crate::settings::{self, Command, plugin};
 use crate::validator::Validator;
@@ -63,11 +68,42 @@ pub(crate) struct Plan {
     wait_timeout: Duration,
     /// The OCI runtime that the file names.
     pub(crate) runtime: Option<String>,
+    /// The recording that the file names, and whether it keeps secrets.
+    pub(crate) record: (Option<PathBuf>, bool),
+    recorder: Option<Arc<Recorder>>,
 }
 
 /// A host with all its plugins, and one container's way through them.
 pub(crate) struct Chain {
     host: Host,
+    recorder: Option<Arc<Recorder>>,
+}
+
+/// There is no other container to update or evict: what plugins ask for is recorded, if anything is, and fails.
+struct Alone {
+    validator: Validator,
+    recorder: Option<Arc<Recorder>>,
+}
+
+impl Embedder for Alone {
+    fn asked(&self, plugin: &PluginName, given: &Given) {
+        if let Some(recorder) = &self.recorder {
+            recorder.asked(plugin, given);
+        }
+    }
+
+    fn validate(&self, request: &ValidateContainerAdjustmentRequest) -> Result<(), Rejection> {
+        self.validator.validate(request)
+    }
+
+    fn admit_pod(
+        &self,
+        pod: &PodSandbox,
+        answered: &[PluginName],
+        connected: &[PluginName],
+    ) -> Result<(), Rejection> {
+        self.validator.admit_pod(pod, answered, connected)
+    }
 }
 
 impl Plan {
@@ -112,6 +148,8 @@ impl Plan {
             wait: usize::try_from(wait).unwrap_or(usize::MAX),
             wait_timeout: options.wait_timeout.or(file.wait_timeout).unwrap_or(WAIT),
             runtime: file.runtime,
+            record: (file.record, file.record_secrets),
+            recorder: None,
         })
     }
 
@@ -126,17 +164,24 @@ impl Plan {
         version.clone_into(&mut self.config.runtime_version);
     }
 
+    /// Has every request and answer recorded.
+    pub(crate) fn recorded(&mut self, recorder: Arc<Recorder>) {
+        self.config.keep_answers = true;
+        self.recorder = Some(recorder);
+    }
+
     /// Starts the plugins and waits for those that are wanted.
     ///
     /// # Errors
     /// A socket or directory cannot be used, a plugin that was named did not become active, or too few connected.
     pub(crate) async fn start(self) -> Result<Chain, Failure> {
         let wanted: Vec<_> = self.config.launch.iter().map(|program| program.name.clone()).collect();
-        let host = Host::start(self.config, self.validator).await.map_err(|error| match error {
+        let embedder = Alone { validator: self.validator, recorder: self.recorder.clone() };
+        let host = Host::start(self.config, embedder).await.map_err(|error| match error {
             StartError::PluginDir(..) => Failure::usage(format!("failed to {error}")),
             _ => Failure::unavailable(format!("failed to {error}")),
         })?;
-        let chain = Chain { host };
+        let chain = Chain { host, recorder: self.recorder };
         let (plugins, _) = chain.host.status().await;
         let active = |name: &PluginName| plugins.iter().any(|plugin| plugin.active && plugin.name == *name);
         if let Some(absent) = wanted.iter().find(|name| !active(name)) {
@@ -172,11 +217,28 @@ impl Chain {
     pub(crate) async fn adjust(&self, spec: &Value, pod: &PodSandbox, container: &Container) -> Adjusted {
         let request = CreateContainerRequest { pod: Some(pod.clone()), container: Some(container.clone()) };
         let result = self.host.create_container(request, deadline()).await;
+        if let Some(recorder) = &self.recorder {
+            recorder.created(Some(pod), Some(container), Some(spec), result.as_ref());
+        }
         let applied = result.as_ref().ok().map(|created| {
             let applied = oci::apply(spec, &created.merged.adjust, &resolvers())?;
             Ok(applied.spec)
         });
         Adjusted { result, applied }
+    }
+
+    /// Tells plugins that the container has stopped.
+    pub(crate) async fn stop(
+        &self,
+        pod: &PodSandbox,
+        container: &Container,
+    ) -> Result<Stopped, host::Failure> {
+        let request = StopContainerRequest { pod: Some(pod.clone()), container: Some(container.clone()) };
+        let result = self.host.stop_container(request, deadline()).await;
+        if let Some(recorder) = &self.recorder {
+            recorder.stopped(Some(pod), Some(container), result.as_ref());
+        }
+        result
     }
 
     pub(crate) fn host(&self) -> &Host {

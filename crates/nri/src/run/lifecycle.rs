@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use nri_runtime::host::{Failure as HostFailure, Host, Told};
 use nri_runtime::oci::{OciRuntime, carried, describe};
-use nri_wire::api::{Container, ContainerState, PodSandbox, StopContainerRequest};
+use nri_wire::api::{Container, ContainerState, PodSandbox};
 use serde_json::Value;
 
 use super::executable::{self, Files};
@@ -93,8 +93,7 @@ impl Lifecycle<'_> {
         container.state = ContainerState::ContainerStopped.into();
         container.finished_at = now();
         container.exit_code = result.as_ref().map_or(0, |exit| i32::from(exit.code()));
-        let stopped = StopContainerRequest { pod: Some(pod.clone()), container: Some(container.clone()) };
-        if let Err(failure) = chain.host().stop_container(stopped, deadline()).await {
+        if let Err(failure) = chain.stop(pod, &container).await {
             tracing::warn!("{failure}");
         }
         if !self.args.keep {

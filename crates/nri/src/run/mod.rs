@@ -22,6 +22,7 @@ use self::signals::Signals;
 use self::state::State;
 use crate::chain::{self, Plan};
 use crate::failure::{Failure, Kind};
+use crate::record;
 use crate::settings::Command;
 
 /// The exit code of every refusal or failure of ours.
@@ -61,8 +62,10 @@ pub(crate) struct Args {
     #[arg(long)]
     keep: bool,
     /// Remove what killed or kept runs left, and end
-    #[arg(long, conflicts_with_all = ["runtime", "rootfs", "bundle", "terminal", "id", "env", "keep", "command"])]
+    #[arg(long, conflicts_with_all = ["runtime", "rootfs", "bundle", "terminal", "id", "env", "keep", "record", "command"])]
     clean: bool,
+    #[command(flatten)]
+    record: record::Flags,
     #[command(flatten)]
     chain: chain::Options,
     /// Command and arguments (default: what the bundle says, else sh)
@@ -128,6 +131,11 @@ async fn with_state(args: &Args, mut plan: Plan, verbose: bool) -> Result<u8, Fa
         runtime = Runtime::find(&wanted) => runtime?,
         signal = signals.end() => return Err(interrupted(signal)),
     };
+    let record = args.record.record.as_deref().or(plan.record.0.as_deref());
+    let recorder = record::open(record, args.record.record_secrets || plan.record.1)?;
+    if let Some(recorder) = &recorder {
+        plan.recorded(std::sync::Arc::clone(recorder));
+    }
     plan.under(&runtime.name, &runtime.version);
     for id in state::sweep(false)? {
         tracing::info!("removed what a killed run left of container {id}");
@@ -137,6 +145,9 @@ async fn with_state(args: &Args, mut plan: Plan, verbose: bool) -> Result<u8, Fa
     let result = Lifecycle { args, runtime: &runtime, state: &mut state, signals: &mut signals, verbose }
         .run(plan)
         .await;
+    if let Some(recorder) = recorder {
+        recorder.close();
+    }
     if args.keep {
         state.keep()?;
         tracing::warn!("kept {}; `nri run --clean` removes it", state.dir.display());

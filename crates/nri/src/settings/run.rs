@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::plugin::Plugin;
 use super::validator::Validator;
 
-/// Its content. `runtime` is for `nri run` alone.
+/// Its content. `runtime` and the recording are for `nri run` alone.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Run {
@@ -23,6 +23,8 @@ pub(crate) struct Run {
     pub(crate) wait: Option<u32>,
     #[serde(deserialize_with = "super::some_duration")]
     pub(crate) wait_timeout: Option<Duration>,
+    pub(crate) record: Option<PathBuf>,
+    pub(crate) record_secrets: bool,
     pub(crate) plugins: BTreeMap<String, Plugin>,
     #[serde(alias = "default_validator")]
     pub(crate) default_validator: Validator,

@@ -9,5 +9,6 @@
 )]
 
 mod lifecycle;
+mod record;
 mod support;
 mod terminal;
