@@ -20,7 +20,6 @@ impl Validator {
     }
 
     /// Takes other options from the next request on.
-    #[cfg(test)]
     pub(crate) fn replace(&self, options: impl Into<DefaultValidator>) {
         let options = Arc::new(options.into());
         *self.options.write().unwrap_or_else(PoisonError::into_inner) = options;

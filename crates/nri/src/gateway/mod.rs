@@ -34,6 +34,7 @@ use self::observe::{Log, Observer, Relayed};
 use crate::failure::Failure;
 use crate::settings::gateway::{Settings, Source};
 use crate::settings::plugin;
+use crate::validator::Validator;
 
 /// Put policy and order between an engine and its plugins
 ///
@@ -58,6 +59,7 @@ pub(crate) struct Gateway {
     config: Mutex<Option<Config>>,
     link: watch::Sender<Link>,
     updates: Updates,
+    validator: Validator,
     observers: Vec<Arc<dyn Observer>>,
 }
 
@@ -105,6 +107,7 @@ fn gateway(args: &Args) -> Result<Gateway, Failure> {
     };
     Ok(Gateway {
         source: args.source.clone(),
+        validator: Validator::new(settings.validator.clone()),
         settings,
         host: OnceLock::new(),
         config: Mutex::new(Some(config)),
@@ -256,6 +259,7 @@ impl Gateway {
         if !restart.is_empty() {
             warn!("needs a restart to take effect: {}", restart.join(", "));
         }
+        self.validator.replace(new.validator);
         let plugins = plugin::settings(new.plugins);
         match (self.host.get(), &mut *self.config()) {
             (Some(host), _) => host.set_plugins(plugins),
@@ -297,10 +301,20 @@ impl Embedder for Bridge {
     }
 
     fn validate(&self, request: &ValidateContainerAdjustmentRequest) -> Result<(), Rejection> {
+        self.gateway.validator.validate(request)?;
         let Some(adjust) = &request.adjust else { return Ok(()) };
         let link = self.gateway.link.borrow();
         let refusal = link.engine.as_ref().and_then(|engine| engine.refuses(adjust));
         refusal.map_or(Ok(()), |refusal| Err(Rejection::Other(refusal)))
+    }
+
+    fn admit_pod(
+        &self,
+        pod: &PodSandbox,
+        answered: &[PluginName],
+        connected: &[PluginName],
+    ) -> Result<(), Rejection> {
+        self.gateway.validator.admit_pod(pod, answered, connected)
     }
 }
 
