@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use nri_wire::api::{Empty, RegisterPluginRequest, UpdateContainersRequest, UpdateContainersResponse};
+use nri_wire::api::{
+    Container, Empty, PodSandbox, RegisterPluginRequest, UpdateContainersRequest, UpdateContainersResponse,
+};
 use nri_wire::io::Trace;
 use nri_wire::io::tokio::{Peer, Request, Requests, Role};
 use nri_wire::service::{self, Rpc as _};
@@ -43,6 +45,10 @@ pub(super) enum Order {
         name: String,
         version: String,
         nri_version: String,
+    },
+    Renew {
+        pods: Vec<PodSandbox>,
+        containers: Vec<Container>,
     },
     SetPlugins(BTreeMap<String, PluginSettings>),
     Look(oneshot::Sender<(Vec<PluginStatus>, Totals)>),
@@ -189,6 +195,7 @@ impl Actor {
             Order::SetRuntime { name, version, nri_version } => {
                 self.core.set_runtime(name, version, nri_version);
             }
+            Order::Renew { pods, containers } => self.core.renew(pods, containers, now()),
             Order::SetPlugins(table) => self.core.set_plugins(table, now()),
             Order::Look(reply) => drop(reply.send((self.core.plugins(), self.core.totals()))),
             Order::Shutdown => {

@@ -170,9 +170,21 @@ impl Host {
         drop(self.orders.send(Order::SetRuntime { name, version, nri_version }));
     }
 
+    /// Takes the engine's own snapshot in place of all that is known of the node: for a gateway that has found its engine
+    /// again. Requests under way are to be cancelled before, by not waiting for them any more.
+    ///
+    /// Active plugins are left alone unless the snapshot contradicts what they were told (there are other pods or
+    /// containers, or a container is in another state) or they had a part in a request that was cancelled. Then they
+    /// get a fresh Synchronize over their connection, which they take in place of all they knew, once they have
+    /// answered what they have in hand; requests that begin meanwhile wait for them. Plugins that are being
+    /// synchronised begin again with the new snapshot.
+    pub fn renew(&self, pods: Vec<PodSandbox>, containers: Vec<Container>) {
+        drop(self.orders.send(Order::Renew { pods, containers }));
+    }
+
     /// Replaces what the operator says about plugins, by full name, base name or `*`. It counts at once, also for
-    /// plugins that are connected: for their next calls, and for the events that they get of those they asked for. The
-    /// time-out that Configure told them stays as it was told.
+    /// plugins that are connected: for their next calls, and for the events that they get of those they asked for; who gets
+    /// more of them than before is synchronised again first. The time-out that Configure told them stays as it was told.
     pub fn set_plugins(&self, table: BTreeMap<String, PluginSettings>) {
         drop(self.orders.send(Order::SetPlugins(table)));
     }

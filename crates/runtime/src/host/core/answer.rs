@@ -6,6 +6,7 @@ use nri_wire::event::{Event, display_name};
 use nri_wire::ttrpc::{Code, Status};
 use tracing::{info, warn};
 
+use super::plugin::Picture;
 use super::{Answer, Call, CallId, CallState, Core, End, Message, PluginId, Purpose, RequestId, Timer};
 use crate::host::outcome::{Cause, Outcome};
 
@@ -19,7 +20,10 @@ impl Core {
         }
         match call.state {
             CallState::Late => self.answered_late(id, &call, &end, now),
-            CallState::Abandoned => self.in_time(call.plugin, call.started, now),
+            CallState::Abandoned => {
+                self.in_time(call.plugin, call.started, now);
+                self.pump(call.plugin, now);
+            }
             CallState::Pending => self.answered(&call, end, now),
         }
     }
@@ -56,8 +60,11 @@ impl Core {
         if let Some(plugin) = self.plugins.get_mut(&id) {
             plugin.missed = 0;
             plugin.tally.time += now.saturating_duration_since(started);
+            // Who is told anew is told with what it has just answered.
+            if plugin.picture != Picture::False {
+                self.pump(id, now);
+            }
         }
-        self.pump(id, now);
     }
 
     fn take_end(&mut self, request: RequestId, call: &Call, end: End, now: Instant) {

@@ -18,7 +18,11 @@ impl Core {
         let Some(request) = self.requests.get_mut(&id) else { return };
         let first = self.carriers.first().is_none_or(|(ticket, _)| *ticket >= request.ticket);
         if result.updates_others() && !first && now < request.end {
+            if let fold::Outcome::Stop(_, notice) = &result {
+                self.table.commit(notice);
+            }
             request.phase = Phase::Held(Box::new(result));
+            self.tell_held(id, now);
         } else {
             self.succeed(id, result, now);
         }

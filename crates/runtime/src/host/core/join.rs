@@ -14,9 +14,9 @@ use std::time::Instant;
 use nri_policy::judge::{Asked, Other};
 use nri_wire::api::{StateChangeEvent, SynchronizeRequest, SynchronizeResponse};
 use nri_wire::synchronize::Parts;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::plugin::{Plugin, Stage};
+use super::plugin::{Picture, Plugin, Stage};
 use super::table::Told;
 use super::{Action, Answer, Core, End, Message, Permission, PluginId, Purpose, RequestId, Timer};
 use crate::host::given::Said;
@@ -26,17 +26,25 @@ use crate::merge::pass;
 /// How far a joining has come.
 #[derive(Debug, Default)]
 pub(super) struct Joining {
-    step: Step,
+    pub(super) step: Step,
     told: Told,
-    parts: Option<Parts>,
+    pub(super) parts: Option<Parts>,
     /// The part under way is the last of these.
     exhausted: bool,
     /// Events about what it has been told, that went through without it.
-    missed: Vec<Arc<StateChangeEvent>>,
+    pub(super) missed: Vec<Arc<StateChangeEvent>>,
+    /// It has been active before.
+    pub(super) is_again: bool,
+    /// It has begun to collect parts.
+    pub(super) is_open: bool,
+    /// What it has been told so far is not so any more.
+    pub(super) is_outdated: bool,
+    /// Creations that are told without being awaited.
+    pub(super) unfinished: BTreeSet<RequestId>,
 }
 
 #[derive(Debug, Default)]
-enum Step {
+pub(super) enum Step {
     /// Parts go out, requests go on without the plugin.
     #[default]
     Snapshot,
@@ -47,6 +55,11 @@ enum Step {
 }
 
 impl Joining {
+    /// Of a plugin that was active. It is not told anything before the cut: it takes requests.
+    pub(super) fn again() -> Self {
+        Self { is_again: true, ..Self::default() }
+    }
+
     /// Whether requests that begin now have the plugin among theirs.
     pub(super) fn is_cut(&self) -> bool {
         !matches!(self.step, Step::Snapshot)
@@ -56,7 +69,7 @@ impl Joining {
 impl Core {
     pub(super) fn begin_joining(&mut self, id: PluginId, now: Instant) {
         let mut joining = Box::<Joining>::default();
-        let parts = self.table.untold(&mut joining.told);
+        let parts = self.table.untold(&mut joining.told, Vec::new());
         let first = match parts {
             Err(object) => return self.close(id, &object.to_string(), now),
             Ok(mut parts) => {
@@ -76,9 +89,10 @@ impl Core {
     }
 
     /// Requests that begin from here on wait for the plugin.
-    fn cut(&mut self, id: PluginId, now: Instant) {
-        let under_way: BTreeSet<_> = self.requests.keys().copied().collect();
+    pub(super) fn cut(&mut self, id: PluginId, now: Instant) {
+        let (under_way, unfinished) = self.under_way(id);
         let Some(joining) = self.joining(id) else { return };
+        joining.unfinished = unfinished;
         let nothing_to_await = under_way.is_empty();
         joining.step = Step::Cut(under_way);
         if nothing_to_await {
@@ -87,19 +101,23 @@ impl Core {
     }
 
     /// Everything that began before the cut is through.
-    fn last_part(&mut self, id: PluginId, now: Instant) {
-        let Some(Plugin { stage: Stage::Joining(joining), .. }) = self.plugins.get_mut(&id) else { return };
+    pub(super) fn last_part(&mut self, id: PluginId, now: Instant) {
+        let Some(joining) = self.joining(id) else { return };
         joining.step = Step::Last;
-        match self.table.untold(&mut joining.told) {
+        let unfinished = std::mem::take(&mut joining.unfinished);
+        let unfinished = self.unfinished(&unfinished);
+        let Some(Plugin { stage: Stage::Joining(joining), .. }) = self.plugins.get_mut(&id) else { return };
+        match self.table.untold(&mut joining.told, unfinished) {
             Err(object) => self.close(id, &object.to_string(), now),
             Ok(parts) => {
                 joining.parts = Some(parts);
                 self.next_part(id, now);
             }
         }
+        self.renew_waiting(now);
     }
 
-    fn next_part(&mut self, id: PluginId, now: Instant) {
+    pub(super) fn next_part(&mut self, id: PluginId, now: Instant) {
         let part = self.joining(id).and_then(|joining| joining.parts.as_mut()).and_then(Iterator::next);
         if let Some(part) = part {
             self.send_part(id, part, now);
@@ -111,6 +129,7 @@ impl Core {
             return;
         };
         let deadline = now + rules.sync_timeout;
+        joining.is_open = true;
         joining.exhausted = !part.more;
         part.more |= !matches!(joining.step, Step::Last);
         self.call(id, Purpose::Synchronize, Message::Synchronize(Box::new(part)), now, deadline, true);
@@ -124,12 +143,14 @@ impl Core {
         };
         let Some(joining) = self.joining(id) else { return };
         let last = matches!(joining.step, Step::Last);
+        let joining = &*joining;
         match (last, joining.exhausted) {
             (true, true) => self.joined(id, answer, &unknown, now),
             // EXT-024
             _ if !answer.more || !answer.update.is_empty() => {
                 self.close(id, "plugin does not handle split sync requests", now);
             }
+            _ if joining.is_outdated => self.end_early(id, now),
             (false, true) => self.cut(id, now),
             (_, false) => self.next_part(id, now),
         }
@@ -139,8 +160,15 @@ impl Core {
         let Some(plugin) = self.plugins.get_mut(&id) else { return };
         let Stage::Joining(joining) = std::mem::replace(&mut plugin.stage, Stage::Active) else { return };
         plugin.missed_events.extend(joining.missed);
-        info!(plugin = %plugin.label(), "synchronized and active");
-        self.totals.joined += 1;
+        if joining.is_outdated {
+            plugin.picture = Picture::False;
+        }
+        if joining.is_again {
+            debug!(plugin = %plugin.label(), "synchronized again");
+        } else {
+            info!(plugin = %plugin.label(), "synchronized and active");
+            self.totals.joined += 1;
+        }
         let seat = plugin.seat;
         let name = plugin.name.clone();
         if let Some(name) = &name {
@@ -204,6 +232,25 @@ impl Core {
         }
     }
 
+    /// A request's result is there, and waits for that of an earlier one. Whoever is told the state anew may stand between
+    /// that one and its end, and does not wait for this one any more.
+    pub(super) fn tell_held(&mut self, held: RequestId, now: Instant) {
+        let ids: Vec<_> = self.plugins.keys().copied().collect();
+        for id in ids {
+            if let Some(joining) = self.joining(id)
+                && joining.is_again
+                && let Step::Cut(under_way) = &mut joining.step
+                && under_way.remove(&held)
+            {
+                let nothing_to_await = under_way.is_empty();
+                joining.unfinished.insert(held);
+                if nothing_to_await {
+                    self.last_part(id, now);
+                }
+            }
+        }
+    }
+
     /// A request has spent its share of waiting on a plugin that joins.
     pub(super) fn joining_too_slow(&mut self, request: RequestId, id: PluginId, now: Instant) {
         let waits = self.plugins.get(&id).is_some_and(|plugin| {
@@ -223,7 +270,7 @@ impl Core {
         }
     }
 
-    fn joining(&mut self, id: PluginId) -> Option<&mut Joining> {
+    pub(super) fn joining(&mut self, id: PluginId) -> Option<&mut Joining> {
         match &mut self.plugins.get_mut(&id)?.stage {
             Stage::Joining(joining) => Some(joining),
             _ => None,

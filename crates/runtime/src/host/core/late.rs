@@ -6,7 +6,7 @@ use nri_wire::api::Empty;
 use nri_wire::event::display_name;
 use tracing::{debug, info, warn};
 
-use super::plugin::Stage;
+use super::plugin::{Picture, Stage};
 use super::{Action, Call, CallId, CallState, Core, End, Message, PluginId, Purpose, Timer};
 use crate::host::outcome::{Cause, Outcome};
 use crate::limits::{MISSED_CALLS_MAX, OUTSTANDING_MAX, SHUTDOWN_TIMEOUT};
@@ -74,7 +74,7 @@ impl Core {
         while let Some(plugin) = self.plugins.get_mut(&id)
             && let Some((_, request)) = plugin.queue.pop_first()
         {
-            plugin.tally.skipped += 1;
+            self.skipped(id, request);
             self.conclude(request, id, Outcome::Late, Duration::ZERO, now);
         }
     }
@@ -88,6 +88,9 @@ impl Core {
             && let Some(since) = plugin.owed_since.take()
         {
             self.timers.remove(&(since + OUTSTANDING_MAX, Timer::Outstanding(call.plugin)));
+        }
+        if plugin.owed.is_empty() && plugin.picture == Picture::Behind {
+            plugin.picture = Picture::False;
         }
         let took = now.saturating_duration_since(call.started);
         info!(plugin = %plugin.label(), event = display_name(call.event), ?took, "answered late");
@@ -123,7 +126,7 @@ impl Core {
             !matches!(timer, Timer::Outstanding(p) | Timer::Registration(p) | Timer::Joining(_, p) if *p == id)
         });
         match (&plugin.stage, &plugin.name, plugin.seat) {
-            (Stage::Active, ..) => self.totals.lost += 1,
+            _ if plugin.is_active() => self.totals.lost += 1,
             (Stage::Leaving, ..) => {}
             (Stage::Joining(_), Some(name), None) => {
                 self.totals.refused += 1;
@@ -146,12 +149,12 @@ impl Core {
         for (request, took) in lost {
             self.conclude(request, id, Outcome::Gone, took, now);
         }
-        let joining = matches!(plugin.stage, Stage::Joining(_));
-        if joining {
+        let newcomer = plugin.is_newcomer();
+        if newcomer {
             self.excuse_validator(id);
         }
         for (_, request) in plugin.queue {
-            if joining {
+            if newcomer {
                 self.excuse(request, id, now);
             } else {
                 self.conclude(request, id, Outcome::Gone, Duration::ZERO, now);
@@ -161,6 +164,7 @@ impl Core {
             self.vacate(seat, now);
         }
         self.actions.push_back(Action::Changed);
+        self.renew_waiting(now);
         self.check_stopped();
     }
 

@@ -9,6 +9,7 @@
 //! | `plugin` | one connection: its stage, its queue, its settings |
 //! | `register` | from the connection to the subscription |
 //! | `join` | from the subscription to the first event: the snapshot, the cut, the last part |
+//! | `renew` | plugins whose picture of the node is false are told anew |
 //! | `request` | one request on its way through the plugins |
 //! | `finish` | its end |
 //! | `required` | who counts as having answered, and what the embedding runtime says to that |
@@ -28,6 +29,7 @@ mod late;
 mod message;
 mod plugin;
 mod register;
+mod renew;
 mod request;
 mod required;
 mod seat;

@@ -8,7 +8,7 @@ use nri_wire::api::{FailurePolicy, StateChangeEvent};
 use nri_wire::event::{Event, EventMask};
 use nri_wire::name::PluginName;
 
-use super::join::Joining;
+use super::join::{Joining, Step};
 use super::{CallId, PluginId, RequestId, SeatId, Setup, Ticket};
 use crate::host::config::{FailureRule, LateRule, PluginSettings};
 use crate::host::identity::Identity;
@@ -46,6 +46,7 @@ pub(super) struct Plugin {
     pub(super) owed_since: Option<Instant>,
     /// Calls missed in a row.
     pub(super) missed: u32,
+    pub(super) picture: Picture,
     pub(super) tally: Tally,
 }
 
@@ -73,6 +74,19 @@ pub(super) enum Stage {
     Active,
     /// It has been told to shut down.
     Leaving,
+}
+
+/// How a plugin's picture of the node stands to the table; what is worse comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Picture {
+    /// It has been told what is there.
+    True,
+    /// It heard of a request that was given up. Once the engine says what there is, the plugin is told, too.
+    Doubtful,
+    /// Events went through without it, since it owed an answer. Once it has answered it is told.
+    Behind,
+    /// It is told as soon as it has nothing in hand.
+    False,
 }
 
 /// A plugin's settings, with everything decided: the operator's word, then the plugin's own, then the default.
@@ -126,6 +140,7 @@ impl Plugin {
             owed: BTreeSet::new(),
             owed_since: None,
             missed: 0,
+            picture: Picture::True,
             tally: Tally::default(),
         }
     }
@@ -163,8 +178,23 @@ impl Plugin {
         counts && self.events.contains(event)
     }
 
+    /// It has been synchronised; it may be about to be once more.
     pub(super) fn is_active(&self) -> bool {
-        matches!(self.stage, Stage::Active)
+        match &self.stage {
+            Stage::Active => true,
+            Stage::Joining(joining) => joining.is_again,
+            Stage::Connected | Stage::Configuring | Stage::Leaving => false,
+        }
+    }
+
+    /// It has never been active.
+    pub(super) fn is_newcomer(&self) -> bool {
+        matches!(&self.stage, Stage::Joining(joining) if !joining.is_again)
+    }
+
+    /// Requests under way are awaited before it is told the last of the node's state.
+    pub(super) fn is_at_its_cut(&self) -> bool {
+        matches!(&self.stage, Stage::Joining(joining) if matches!(joining.step, Step::Cut(_)))
     }
 
     pub(super) fn is_unregistered(&self) -> bool {
@@ -178,7 +208,7 @@ impl Plugin {
 
     /// Whether the next request of the queue may go out.
     pub(super) fn is_free(&self) -> bool {
-        self.is_active() && !self.is_overdue() && self.busy.len() < self.rules.concurrency
+        matches!(self.stage, Stage::Active) && !self.is_overdue() && self.busy.len() < self.rules.concurrency
     }
 
     pub(super) fn status(&self, id: PluginId) -> Option<(PluginId, PluginStatus)> {

@@ -5,17 +5,20 @@ use std::time::Instant;
 
 use nri_policy::judge::{Asked, Other};
 use nri_wire::api::{ConfigureRequest, ConfigureResponse, RegisterPluginRequest, UpdateContainersRequest};
-use nri_wire::event::EventMask;
+use nri_wire::event::{Event, EventMask};
 use nri_wire::name::{NameError, PluginName};
 use tracing::{info, warn};
 
-use super::plugin::{Origin, Plugin, Rules, Stage};
+use super::plugin::{Origin, Picture, Plugin, Rules, Stage};
 use super::{Action, Core, End, Message, Permission, PluginId, Purpose, SeatId, Timer};
 use crate::host::config::PluginSettings;
 use crate::host::given::Said;
 use crate::host::identity::Sha256;
 use crate::limits::UNREGISTERED_MAX;
 use crate::merge::pass;
+
+/// Tells nothing about the node that CreateContainer does not.
+const VALIDATION: EventMask = EventMask::NONE.with(Event::ValidateContainerAdjustment);
 
 /// Why a plugin's own call is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,7 +171,13 @@ impl Core {
         let ids: Vec<_> = self.plugins.keys().copied().collect();
         for id in ids {
             if let Some(plugin) = self.plugins.get_mut(&id) {
+                let before = plugin.events;
                 plugin.set_rules(&self.setup);
+                let gained = plugin.events.without(before).without(VALIDATION);
+                if plugin.is_active() && !gained.is_empty() {
+                    // Such events have gone by without it.
+                    plugin.picture = Picture::False;
+                }
             }
             self.pump(id, now);
         }
@@ -182,7 +191,7 @@ impl Core {
         unknown: &[String],
     ) -> Result<Permission, Refusal> {
         match self.plugins.get(&id) {
-            Some(Plugin { stage: Stage::Active, name: Some(name), .. }) => {
+            Some(plugin @ Plugin { name: Some(name), .. }) if plugin.is_active() => {
                 self.show_asked(name, || Said::UpdateContainers(request.clone()), unknown);
                 let asked = Asked { plugin: name, basis: Other { targets: &self.table }, unknown };
                 let verdict = self.setup.judge.judge(&asked, request);

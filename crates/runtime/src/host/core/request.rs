@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nri_policy::judge::Refused;
-use nri_wire::api::{StateChangeEvent, ValidateContainerAdjustmentRequest};
+use nri_wire::api::{Container, StateChangeEvent, ValidateContainerAdjustmentRequest};
 use nri_wire::event::Event;
 use nri_wire::name::PluginName;
 use tracing::debug;
 
 use super::fold::{self, Fold};
-use super::plugin::{Stage, in_order};
+use super::plugin::{Plugin, Stage, in_order};
 use super::{Action, Core, Message, PluginId, Purpose, RequestId, Submission, Ticket, Timer};
 use crate::host::config::FailureRule;
 use crate::host::given::Given;
@@ -118,6 +118,7 @@ impl Core {
 
     /// The caller no longer waits (EXT-019).
     pub(crate) fn handle_cancel(&mut self, id: RequestId, now: Instant) {
+        self.doubt(id);
         self.take_apart(id, None, now);
     }
 
@@ -163,16 +164,16 @@ impl Core {
 
     /// Puts a request into a plugin's queue. False: its outcome is known already, and the request goes on or is over.
     fn enqueue(&mut self, id: RequestId, party: Party, now: Instant) -> bool {
-        let outcome = match self.plugins.get_mut(&party.id) {
+        let outcome = match self.plugins.get(&party.id) {
             None => Some(Outcome::Gone),
             Some(plugin) if matches!(plugin.stage, Stage::Leaving) => Some(Outcome::Gone),
-            Some(plugin) if plugin.is_overdue() => {
-                plugin.tally.skipped += 1;
-                Some(Outcome::Late)
-            }
+            Some(plugin) if plugin.is_overdue() => Some(Outcome::Late),
             Some(_) => None,
         };
         if let Some(outcome) = outcome {
+            if outcome == Outcome::Late {
+                self.skipped(party.id, id);
+            }
             self.note(id, &party, outcome, Duration::ZERO, now);
             return false;
         }
@@ -190,9 +191,11 @@ impl Core {
 
     /// Sends what a plugin's queue holds, as far as the plugin is free.
     pub(super) fn pump(&mut self, id: PluginId, now: Instant) {
-        while let Some(plugin) = self.plugins.get_mut(&id)
-            && plugin.is_free()
-        {
+        while self.plugins.get(&id).is_some_and(Plugin::is_free) {
+            if self.renews(id, now) {
+                return;
+            }
+            let Some(plugin) = self.plugins.get_mut(&id) else { return };
             if let Some(notice) = plugin.missed_events.pop_front() {
                 let deadline = now + plugin.rules.timeout;
                 let message = self.as_message(id, &notice);
@@ -405,6 +408,42 @@ impl Request {
     /// A plugin whose answer is awaited.
     pub(super) fn waiting_for(&mut self, plugin: PluginId) -> Option<&mut Party> {
         self.waiting.get_mut(&plugin)
+    }
+
+    /// Whether it has a plugin before it. It may be in that plugin's queue already.
+    pub(super) fn is_still_to_ask(&self, plugin: PluginId) -> bool {
+        self.order.iter().any(|party| party.id == plugin)
+    }
+
+    /// The plugin has nothing to add to it any more, but it cannot end without the plugin: a creation that it is to agree
+    /// with, or a result that waits for earlier ones, which may have the plugin before them.
+    pub(super) fn comes_back_to(&self, plugin: PluginId, is_queued: bool) -> bool {
+        match &self.phase {
+            Phase::Asking(_) => {
+                !self.is_still_to_ask(plugin)
+                    && !is_queued
+                    && self.to_validate.iter().any(|party| party.id == plugin)
+            }
+            Phase::Validating(..) => is_queued,
+            Phase::Held(_) => true,
+            Phase::Done => false,
+        }
+    }
+
+    pub(super) fn is_validating(&self) -> bool {
+        matches!(self.phase, Phase::Validating(..))
+    }
+
+    /// The container that is being created, as far as it has come.
+    pub(super) fn creating(&self) -> Option<&Container> {
+        match &self.phase {
+            Phase::Asking(Fold::Create(creation)) => creation.request().container.as_ref(),
+            Phase::Validating(_, result) | Phase::Held(result) => match &**result {
+                fold::Outcome::Create(merged) => Some(&merged.container),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// One plugin after the other, as opposed to all at once.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nri_policy::judge::{Target, Targets};
-use nri_wire::api::{Container, PodSandbox, StateChangeEvent};
+use nri_wire::api::{Container, ContainerState, PodSandbox, StateChangeEvent};
 use nri_wire::event::Event;
 use nri_wire::synchronize::{ObjectTooLong, Parts};
 
@@ -22,6 +22,19 @@ impl Table {
         pods.into_iter().for_each(|pod| table.put_pod(pod));
         containers.into_iter().for_each(|container| table.put_container(container));
         table
+    }
+
+    /// Takes what there is from somebody who knows better. True: plugins that were told what was known before have a
+    /// false picture now, since there are other pods or containers, or a container is in another state.
+    pub(super) fn replace(&mut self, pods: Vec<PodSandbox>, containers: Vec<Container>) -> bool {
+        let before = std::mem::replace(self, Self::new(pods, containers));
+        let is_known = |state: ContainerState| state != ContainerState::ContainerUnknown;
+        let same_state = |a: &Container, b: &Container| {
+            a.state() == b.state() || !is_known(a.state()) || !is_known(b.state())
+        };
+        !before.pods.keys().eq(self.pods.keys())
+            || !before.containers.keys().eq(self.containers.keys())
+            || !before.containers.values().zip(self.containers.values()).all(|(a, b)| same_state(a, b))
     }
 
     pub(super) fn put_pod(&mut self, pod: PodSandbox) {
@@ -49,18 +62,36 @@ impl Table {
             (Event::RemoveContainer, _, Some(container)) => {
                 self.containers.remove(&container.id);
             }
-            (_, _, Some(container)) => self.put_container(container.clone()),
+            (event, _, Some(container)) => {
+                let mut container = container.clone();
+                let state = after(event, container.state());
+                container.set_state(state);
+                self.put_container(container);
+            }
             _ => {}
         }
     }
 
     /// Everything that a plugin has not been told yet, in parts. It counts as told from now on: what happens to it while
     /// the parts go out, the plugin hears afterwards.
-    pub(super) fn untold(&self, told: &mut Told) -> Result<Parts, ObjectTooLong> {
+    /// `unfinished`: containers that are being created, and count as if they were there.
+    pub(super) fn untold(&self, told: &mut Told, unfinished: Vec<Container>) -> Result<Parts, ObjectTooLong> {
         let pods: Vec<_> =
             self.pods.values().filter(|pod| told.pods.insert(pod.id.clone())).cloned().collect();
-        let containers = self.containers.values().filter(|c| told.containers.insert(c.id.clone()));
-        Parts::new(pods, containers.cloned().collect())
+        let known = self.containers.values().cloned();
+        let containers = known.chain(unfinished).filter(|c| told.containers.insert(c.id.clone()));
+        Parts::new(pods, containers.collect())
+    }
+}
+
+/// The state of a container after an event. Engines tell the one before for some.
+fn after(event: Event, told: ContainerState) -> ContainerState {
+    match (event, told) {
+        (Event::PostStartContainer, ContainerState::ContainerUnknown | ContainerState::ContainerCreated) => {
+            ContainerState::ContainerRunning
+        }
+        (Event::StopContainer, _) => ContainerState::ContainerStopped,
+        (_, told) => told,
     }
 }
 

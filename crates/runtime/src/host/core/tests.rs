@@ -6,6 +6,7 @@ mod keep;
 mod late;
 mod model;
 mod register;
+mod renew;
 mod required;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -219,6 +220,17 @@ impl Bench {
 
     fn tell(&mut self, event: Event, id: &str) -> u64 {
         self.submit_within(notice(event, id), PLENTY)
+    }
+
+    /// The engine is back and has told these containers, in one pod.
+    fn renew(&mut self, containers: &[Container]) {
+        self.core.renew(vec![pod("p")], containers.to_vec(), self.now);
+        self.drain();
+    }
+
+    fn cancel(&mut self, request: u64) {
+        self.core.handle_cancel(RequestId(request), self.now);
+        self.drain();
     }
 
     fn created(&mut self, request: u64) -> Created {

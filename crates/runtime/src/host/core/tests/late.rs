@@ -29,8 +29,9 @@ fn a_hanging_plugin_costs_one_deadline_once() {
     assert!(bench.closed.is_empty());
     assert_eq!(bench.core.plugins[&a].missed, 1, "calls that were skipped do not count");
 
-    // An answer without changes is counted, and the plugin is back.
+    // An answer without changes is counted, and the plugin is back, once it has been told what it missed.
     bench.nod(a);
+    assert!(matches!(bench.nod(a), Message::Synchronize(told) if told.containers.len() == 52));
     let request = bench.create("e");
     assert_eq!(bench.calls_to(a), 1);
     bench.nod(a);
