@@ -13,7 +13,6 @@
 mod client;
 pub(crate) mod plugins;
 mod report;
-#[cfg_attr(not(test), expect(dead_code, reason = "the gateway will serve it"))]
 mod server;
 #[cfg(test)]
 mod tests;
@@ -22,7 +21,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::report::Report;
+pub(crate) use self::report::{Engine, Report};
+pub(crate) use self::server::{Server, Source};
 
 /// Where a gateway listens unless `--control` says otherwise.
 pub(crate) const SOCKET: &str = "/run/nri/control.sock";

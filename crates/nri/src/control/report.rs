@@ -4,8 +4,10 @@
 use nri_runtime::host;
 use nri_wire::event::display_name;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::VERSION;
+use crate::timestamp::timestamp;
 
 /// The answer to `plugins`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +44,10 @@ pub(crate) struct Plugin {
     pub(crate) pid: Option<u32>,
     /// Started by the gateway, rather than connected by itself.
     pub(crate) launched: bool,
+    /// When its connection came, RFC 3339.
+    pub(crate) since: String,
+    /// What is known of it without asking it, with `proofs` and `assurance` (policy.md 2, "facts").
+    pub(crate) identity: Value,
     pub(crate) state: State,
     /// Names of the events that it gets.
     pub(crate) events: Vec<String>,
@@ -87,7 +93,6 @@ pub(crate) struct Totals {
 
 impl Report {
     /// What a host's status and the engine's facts say.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the gateway will say it"))]
     pub(crate) fn new(engine: Option<Engine>, status: &[host::PluginStatus], totals: host::Totals) -> Self {
         Self {
             version: VERSION,
@@ -107,6 +112,8 @@ impl From<&host::PluginStatus> for Plugin {
             index: status.name.index().to_owned(),
             pid: status.pid,
             launched: status.launched,
+            since: timestamp(status.connected_since),
+            identity: serde_json::to_value(&status.identity).unwrap_or_default(),
             state: match (status.active, status.overdue) {
                 (false, _) => State::Joining,
                 (true, false) => State::Active,

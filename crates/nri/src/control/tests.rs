@@ -9,8 +9,6 @@ use nri_runtime::host::{Callback, ListenError, PluginStatus, Tally};
 use nri_wire::event::{Event, EventMask};
 use serde_json::{Value, json};
 
-use super::report::Engine;
-use super::server::{Server, Source};
 use super::*;
 
 /// One plugin, one engine.
@@ -72,6 +70,8 @@ fn the_report_comes_as_json() {
         "version": 1,
         "engine": {"name": "containerd", "version": "", "nriVersion": "", "connected": true, "since": "", "reconnects": 0},
         "plugins": [{"name": "a", "index": "10", "pid": 7, "launched": true, "state": "active",
+            "since": "1970-01-01T00:00:00.000Z",
+            "identity": {"launched": false, "proofs": [], "assurance": "weak"},
             "events": ["CreateContainer"], "queue": 1, "answers": 2, "vetoes": 0, "lates": 0, "skipped": 0,
             "lateAnswers": 0, "meanMicros": 150}],
         "totals": {"calls": 0, "joined": 0, "lost": 0, "refused": 0, "restarts": 0, "requests": 0, "failures": 0},

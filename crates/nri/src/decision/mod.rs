@@ -35,7 +35,7 @@ pub(crate) struct Decision {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Outcome {
+pub(crate) enum Outcome {
     Unchanged,
     Adjusted,
     Rejected,
@@ -137,10 +137,10 @@ fn asked(consulted: &Consulted) -> Asked {
     }
 }
 
-/// `error.kind` of a host's failure, and what it makes of the decision.
-fn problem(cause: &Cause, message: String) -> (Outcome, Problem) {
+/// What a host's failure makes of the decision, its `error.kind`, and whose fault it is.
+pub(crate) fn blamed(cause: &Cause) -> (Outcome, &'static str, Option<&PluginName>) {
     use Outcome::{Failed, Rejected};
-    let (outcome, kind, plugin) = match cause {
+    match cause {
         Cause::Veto { plugin, .. } => (Rejected, "veto", Some(plugin)),
         Cause::Policy(plugin) => (Rejected, "policy", Some(plugin)),
         Cause::Merge(error) => {
@@ -156,10 +156,15 @@ fn problem(cause: &Cause, message: String) -> (Outcome, Problem) {
         Cause::TooLong { .. } | Cause::Input(_) => (Failed, "input", None),
         Cause::Expired => (Failed, "late", None),
         _ => (Failed, "gone", None),
-    };
+    }
+}
+
+/// A host's failure, and what it makes of the decision.
+fn problem(cause: &Cause, message: String) -> (Outcome, Problem) {
+    let (outcome, kind, plugin) = blamed(cause);
     let mut problem = Problem {
         kind,
-        plugin: plugin.map(|plugin: &PluginName| plugin.full().to_owned()),
+        plugin: plugin.map(|plugin| plugin.full().to_owned()),
         other: None,
         field: None,
         key: None,

@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [`engine`] | the connection to the engine, and the way of its requests |
 //! | [`observe`] | who watches |
+//! | [`metrics`] | what is counted |
+//! | `view` | what can be seen from outside: control socket, metrics |
 //! | `limits` | every limit |
 //!
 //! The plugins' side is a whole [`Host`]. It starts when the engine has introduced itself and told the state of the
@@ -11,11 +13,13 @@
 
 mod engine;
 mod limits;
+mod metrics;
 mod observe;
+mod view;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nri_runtime::host::{Asking, Callback, Config, Embedder, Host, Listener};
 use nri_runtime::merge::{Attributed, Evicted};
@@ -61,6 +65,8 @@ pub(crate) struct Gateway {
     updates: Updates,
     validator: Validator,
     observers: Vec<Arc<dyn Observer>>,
+    /// One of the observers, and where it is asked.
+    metrics: Option<(metrics::Address, Arc<metrics::Metrics>)>,
 }
 
 /// The engine as we know it.
@@ -75,6 +81,8 @@ pub(crate) struct Link {
     pub(crate) connected: bool,
     /// How often it has come that far.
     pub(crate) connects: u64,
+    /// When it last did.
+    since: Option<SystemTime>,
 }
 
 /// Runs the command.
@@ -105,6 +113,11 @@ fn gateway(args: &Args) -> Result<Gateway, Failure> {
         trace: crate::trace::from_environment(),
         ..Config::default()
     };
+    let metrics = view::metrics(settings.metrics.as_deref())?;
+    let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::new(Log)];
+    if let Some((_, metrics)) = &metrics {
+        observers.push(Arc::<metrics::Metrics>::clone(metrics));
+    }
     Ok(Gateway {
         source: args.source.clone(),
         validator: Validator::new(settings.validator.clone()),
@@ -113,14 +126,17 @@ fn gateway(args: &Args) -> Result<Gateway, Failure> {
         config: Mutex::new(Some(config)),
         link: watch::Sender::default(),
         updates: Updates::default(),
-        observers: vec![Arc::new(Log)],
+        observers,
+        metrics,
     })
 }
 
 async fn run(gateway: Gateway) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::unavailable(format!("signals: {error}")))?;
     gateway.bind()?;
+    let view = view::View::open(&gateway).await?;
     let gateway = Arc::new(gateway);
+    let mut view = view.serve(&gateway);
     let engine = tokio::spawn(engine::attend(Arc::clone(&gateway)));
     let sender = tokio::spawn(send_updates(Arc::clone(&gateway)));
     let ready = tokio::spawn(announce(Arc::clone(&gateway)));
@@ -140,6 +156,8 @@ async fn run(gateway: Gateway) -> Result<ExitCode, Failure> {
     if let Some(host) = gateway.host() {
         host.shutdown().await;
     }
+    // Its sockets go now, not some time later.
+    view.shutdown().await;
     Ok(ExitCode::from(if signal == "SIGINT" { 130 } else { 0 }))
 }
 
@@ -225,6 +243,7 @@ impl Gateway {
         self.link.send_modify(|link| {
             link.connected = true;
             link.connects += 1;
+            link.since = Some(SystemTime::now());
         });
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use crate::control::Report;
 use crate::control::report::{Engine, Plugin, State, Totals};
 use crate::table::{plain, table};
@@ -10,6 +12,8 @@ use crate::table::{plain, table};
 const WIDTH: usize = 100;
 /// Most columns of a plugin's name.
 const NAME: usize = 28;
+/// Digits of a digest, with the mark that there are more.
+const DIGEST: usize = 13;
 
 pub(super) fn report(report: &Report, colour: bool) -> String {
     let mut text = engine(report.engine.as_ref());
@@ -74,7 +78,28 @@ fn details(plugin: &Plugin) -> String {
     };
     let events: Vec<String> = plugin.events.iter().map(|event| plain(event)).collect();
     let events = if events.is_empty() { "none".to_owned() } else { events.join(", ") };
-    wrapped(&format!("{origin}{late}; events: {events}"), "    ", "      ")
+    let since = plain(&plugin.since);
+    let said = format!("{origin}, {since}{late}; events: {events}");
+    wrapped(&said, "    ", "      ") + &identity(&plugin.identity)
+}
+
+/// How well it is known who a plugin is, by what, and who it is.
+fn identity(identity: &Value) -> String {
+    let text = |key: &str| identity.get(key).and_then(Value::as_str).map(plain);
+    let Some(assurance) = text("assurance") else { return String::new() };
+    let proofs = identity.get("proofs").and_then(Value::as_array).into_iter().flatten();
+    let proofs: Vec<String> = proofs.filter_map(Value::as_str).map(plain).collect();
+    let pod = identity.get("pod").map(|pod| {
+        let part = |key: &str| pod.get(key).and_then(Value::as_str).map(plain).unwrap_or_default();
+        format!("container {} of pod {}/{}", part("container"), part("namespace"), part("name"))
+    });
+    let user = identity.get("uid").and_then(Value::as_u64).map(|uid| format!("uid {uid}"));
+    let unit = text("systemdUnit").map(|unit| format!("unit {unit}"));
+    let digest = text("sha256").map(|digest| format!("sha256 {}", cut(&digest, DIGEST)));
+    let facts: Vec<String> = [text("exe"), digest, user, unit, pod].into_iter().flatten().collect();
+    let known = if facts.is_empty() { "nothing".to_owned() } else { facts.join(", ") };
+    let by = if proofs.is_empty() { String::new() } else { format!(" by {}", proofs.join(", ")) };
+    wrapped(&format!("identity: {known}; {assurance}{by}"), "    ", "      ")
 }
 
 fn totals(totals: &Totals) -> String {
@@ -127,11 +152,12 @@ fn cut(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Words in lines of at most [`WIDTH`] columns, as far as single words let them.
+/// Words in lines of at most [`WIDTH`] columns. What is longer than any line is cut.
 fn wrapped(said: &str, first: &str, next: &str) -> String {
     let (mut text, mut line) = (String::new(), first.to_owned());
     let mut is_empty = true;
-    for word in said.split(' ') {
+    let longest = WIDTH.saturating_sub(first.len().max(next.len()));
+    for word in said.split(' ').map(|word| cut(word, longest)) {
         if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
             text.push_str(&line);
             text.push('\n');
@@ -141,7 +167,7 @@ fn wrapped(said: &str, first: &str, next: &str) -> String {
         if !is_empty {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&word);
         is_empty = false;
     }
     text.push_str(&line);
@@ -151,6 +177,8 @@ fn wrapped(said: &str, first: &str, next: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn plugin() -> Plugin {
@@ -159,6 +187,11 @@ mod tests {
             index: "10".into(),
             pid: Some(20817),
             launched: true,
+            since: "2026-11-23T09:15:00.000Z".into(),
+            identity: json!({
+                "launched": true, "exe": "/opt/nri/plugins/10-topology-aware", "sha256": "0123456789abcdef0123",
+                "proofs": ["launched.path", "launched.sha256"], "assurance": "strong",
+            }),
             events: vec!["CreateContainer".into(), "StopContainer".into()],
             queue: 1,
             answers: 412,
@@ -174,6 +207,11 @@ mod tests {
             index: "20".into(),
             pid: None,
             launched: false,
+            identity: json!({
+                "uid": 0, "systemdUnit": "kubelet.service",
+                "pod": {"namespace": "kube-system", "name": "p", "container": "c"},
+                "proofs": ["peer.uid", "peer.systemdUnit", "pod.name"], "assurance": "medium",
+            }),
             state: State::Late,
             events: nri_wire::event::EVENTS.iter().map(|(_, name)| (*name).to_owned()).collect(),
             answers: 0,
@@ -200,12 +238,16 @@ engine: containerd 2.3.4, NRI 0.12.0, connected since 2026-11-23T09:14:07.213Z, 
   the first
 PLUGIN                        STATE   PID    QUEUE  ANSWERS  VETOES  LATE  SKIPPED  MEAN
 10-topology-aware             active  20817  1      412      0       0     0        1.2 ms
-    launched by the gateway; events: CreateContainer, StopContainer
+    launched by the gateway, 2026-11-23T09:15:00.000Z; events: CreateContainer, StopContainer
+    identity: /opt/nri/plugins/10-topology-aware, sha256 0123456789ab…; strong by launched.path,
+      launched.sha256
 20-a-name-that-does-not-fit…  late    -      1      0        0       3     0        -
-    connected by itself; 2 came late; events: RunPodSandbox, StopPodSandbox, RemovePodSandbox,
-      CreateContainer, PostCreateContainer, StartContainer, PostStartContainer, UpdateContainer,
-      PostUpdateContainer, StopContainer, RemoveContainer, UpdatePodSandbox, PostUpdatePodSandbox,
-      ValidateContainerAdjustment
+    connected by itself, 2026-11-23T09:15:00.000Z; 2 came late; events: RunPodSandbox,
+      StopPodSandbox, RemovePodSandbox, CreateContainer, PostCreateContainer, StartContainer,
+      PostStartContainer, UpdateContainer, PostUpdateContainer, StopContainer, RemoveContainer,
+      UpdatePodSandbox, PostUpdatePodSandbox, ValidateContainerAdjustment
+    identity: uid 0, unit kubelet.service, container c of pod kube-system/p; medium by peer.uid,
+      peer.systemdUnit, pod.name
 totals: 2 requests, 0 failed; 1 call; plugins: 0 joined, 0 lost, 0 refused, 0 restarted
 ";
         assert_eq!(report(&said, false), expect);
@@ -242,6 +284,7 @@ totals: 2 requests, 0 failed; 1 call; plugins: 0 joined, 0 lost, 0 refused, 0 re
             skipped: u64::MAX,
             late_answers: u64::MAX,
             mean_micros: u64::MAX,
+            identity: json!({"exe": "/\u{1b}[1m".repeat(50), "assurance": "weak", "proofs": ["x".repeat(300)]}),
             ..plugin()
         };
         let totals = Totals { calls: u64::MAX, joined: u64::MAX, lost: u64::MAX, ..Totals::default() };
