@@ -29,6 +29,8 @@ pub const PROC_TEXT_MAX: u64 = 64 << 10;
 pub const DIGEST_FILE_MAX: u64 = 1 << 30;
 /// Longest that the digest of an executable may take.
 pub const DIGEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest that a newcomer waits to join for a digest that may make it the successor of another plugin.
+pub const DIGEST_WAIT: Duration = Duration::from_secs(2);
 /// Most threads that read executables, counting those that do not come back.
 pub const DIGEST_THREADS_MAX: usize = 4;
 /// Most digests that are remembered.

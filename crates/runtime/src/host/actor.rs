@@ -216,7 +216,7 @@ impl Actor {
             }
             News::End { call, end } => self.core.handle_end(call, end, now()),
             News::Closed { plugin, why } => self.core.handle_closed(plugin, &why, now()),
-            News::Digest { plugin, sha256 } => self.core.handle_digest(plugin, sha256),
+            News::Digest { plugin, sha256 } => self.core.handle_digest(plugin, sha256, now()),
         }
     }
 
@@ -464,7 +464,7 @@ fn status(refusal: &Refusal) -> Status {
         Refusal::Pause(_) => Code::Unavailable,
         Refusal::Registered => Code::AlreadyExists,
         Refusal::NotActive => Code::FailedPrecondition,
-        Refusal::Denied => Code::PermissionDenied,
+        Refusal::Denied | Refusal::Reserved(_) => Code::PermissionDenied,
     };
     Status::new(code, refusal.to_string())
 }

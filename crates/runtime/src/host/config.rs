@@ -1,7 +1,7 @@
 //! What a host is given: the runtime it speaks for, its plugins, what an operator says about each of them, and the
 //! embedding runtime's callbacks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -58,6 +58,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// What an operator says about plugins, by full name, base name, or `*` (`cli.md`, "Configuration file").
     pub plugins: BTreeMap<String, PluginSettings>,
+    /// Base names or full names that no plugin may have that connects by itself.
+    pub reserved: BTreeSet<String>,
     /// Who judges the answers of plugins before they count.
     pub judge: Judge,
     /// Whether [`Consulted::given`](super::Consulted::given) holds answers as they came, and
@@ -85,6 +87,7 @@ impl Default for Config {
             listen: Vec::new(),
             listeners: Vec::new(),
             plugins: BTreeMap::new(),
+            reserved: BTreeSet::new(),
             judge: Judge::allow_all(),
             keep_answers: false,
             trace: None,

@@ -147,6 +147,7 @@ impl Host {
             request_timeout: config.request_timeout,
             settings: config.plugins,
             programs,
+            reserved: config.reserved,
             judge: config.judge,
             keep_answers: config.keep_answers,
             embedder: embedder.clone(),

@@ -183,11 +183,18 @@ async fn a_dropped_future_cancels() {
 /// A7: refused, answered, closed. A3, EXT-036. A2, EXT-035.
 #[tokio::test]
 async fn registration_is_checked() {
-    let host = host(Config::default()).await;
-    let (bad, _requests) = connect(&host);
-    let Err(CallError::Status(status)) = register(&bad, "10-foo,bar").await else { panic!("not refused") };
-    assert!(status.message.starts_with("invalid plugin name"), "{status}");
-    bad.closed().await;
+    let host = host(Config { reserved: ["kept".to_owned()].into(), ..Config::default() }).await;
+    for (name, code, text) in [
+        ("10-foo,bar", Code::Unknown, "invalid plugin name"),
+        ("10-kept", Code::PermissionDenied, "the name 10-kept is reserved"),
+    ] {
+        let (bad, _requests) = connect(&host);
+        let Err(CallError::Status(status)) = register(&bad, name).await else {
+            panic!("not refused: {name}")
+        };
+        assert!(status.code == code && status.message.starts_with(text), "{status}");
+        bad.closed().await;
+    }
 
     let ask = UpdateContainersRequest::default();
     let (early, _requests) = connect(&host);
@@ -401,6 +408,37 @@ async fn a_stubborn_plugin_is_killed() {
     let pid = std::fs::read_to_string(&pid_file).unwrap();
     host.shutdown().await;
     assert!(!std::path::Path::new(&format!("/proc/{}", pid.trim())).exists());
+}
+
+/// Upgrade of a plugin while containers are created: each reaches one of its two processes, which are this one here; the
+/// old one is told to go.
+#[tokio::test]
+async fn a_newer_process_takes_over() {
+    let host = host(Config::default()).await;
+    let (old, by_old) = plugin(&host, "10-a", CREATE, Behaviour::Env("A", "old")).await;
+    let (new, requests) = connect(&host);
+    let by_new = Arc::<Mutex<Vec<String>>>::default();
+    let creations = async {
+        for number in 0..100 {
+            let created = host.create_container(creation(&format!("c{number}")), soon()).await.unwrap();
+            assert_eq!(created.merged.adjust.env.len(), 1);
+        }
+    };
+    let upgrade = async {
+        tokio::spawn(serve(requests, CREATE, Behaviour::Env("A", "new"), Arc::clone(&by_new)));
+        register(&new, "10-a").await.unwrap();
+        tokio::time::timeout_at(soon(), old.closed()).await.unwrap();
+    };
+    tokio::join!(creations, upgrade);
+    host.create_container(creation("last"), soon()).await.unwrap();
+    let (by_old, by_new) = (by_old.lock().unwrap().clone(), by_new.lock().unwrap().clone());
+    let creations = |seen: &[String]| seen.iter().filter(|method| *method == "CreateContainer").count();
+    assert_eq!(creations(&by_old) + creations(&by_new), 101);
+    assert_eq!(
+        (by_old.last().map(String::as_str), by_new.last().map(String::as_str)),
+        (Some("Shutdown"), Some("CreateContainer"))
+    );
+    assert_eq!(host.status().await.0.len(), 1);
 }
 
 /// A connection whose process has ended is closed, though another process holds it (`policy.md` 2).

@@ -26,6 +26,7 @@ impl Core {
             }
             CallState::Pending => self.answered(&call, end, now),
         }
+        self.dismiss_retired(now);
     }
 
     fn answered(&mut self, call: &Call, end: End, now: Instant) {

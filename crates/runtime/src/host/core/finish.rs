@@ -102,6 +102,7 @@ impl Core {
             }
         }
         self.tell_joining(id, notice, now);
+        self.dismiss_retired(now);
         while let Some(&(_, first)) = self.carriers.first()
             && let Some(request) = self.requests.get_mut(&first)
             && matches!(request.phase, Phase::Held(_))

@@ -90,6 +90,7 @@ impl Core {
 
     /// Requests that begin from here on wait for the plugin.
     pub(super) fn cut(&mut self, id: PluginId, now: Instant) {
+        self.meet_namesakes(id);
         let (under_way, unfinished) = self.under_way(id);
         let Some(joining) = self.joining(id) else { return };
         joining.unfinished = unfinished;
@@ -190,6 +191,7 @@ impl Core {
         if let Some(seat) = seat {
             self.settle(seat);
         }
+        self.take_over(id, now);
         self.actions.push_back(Action::Changed);
         self.pump(id, now);
     }

@@ -123,7 +123,7 @@ impl Core {
         }
         self.actions.push_back(Action::Close { plugin: id, reason: why.to_owned() });
         self.timers.retain(|(_, timer)| {
-            !matches!(timer, Timer::Outstanding(p) | Timer::Registration(p) | Timer::Joining(_, p) if *p == id)
+            !matches!(timer, Timer::Outstanding(p) | Timer::Registration(p) | Timer::Digest(p) | Timer::Joining(_, p) if *p == id)
         });
         match (&plugin.stage, &plugin.name, plugin.seat) {
             _ if plugin.is_active() => self.totals.lost += 1,
@@ -150,12 +150,13 @@ impl Core {
             self.conclude(request, id, Outcome::Gone, took, now);
         }
         let newcomer = plugin.is_newcomer();
+        let before = self.disown(&plugin);
         if newcomer {
-            self.excuse_validator(id);
+            self.excuse_later(id, before);
         }
         for (_, request) in plugin.queue {
             if newcomer {
-                self.excuse(request, id, now);
+                self.excuse(request, id, before, now);
             } else {
                 self.conclude(request, id, Outcome::Gone, Duration::ZERO, now);
             }

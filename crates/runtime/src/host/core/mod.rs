@@ -17,6 +17,7 @@
 //! | `late` | deadlines, late answers, lost connections |
 //! | `fold` | the state of the merge that a request carries along |
 //! | `keep` | what plugins said, for recordings |
+//! | `succession` | the newer process of a plugin takes over from the older |
 //! | `table` | pods and containers, as plugins that join are told |
 //! | `seat` | launched plugins, and when to launch them again |
 
@@ -33,6 +34,7 @@ mod renew;
 mod request;
 mod required;
 mod seat;
+mod succession;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -115,6 +117,8 @@ enum Timer {
     Call(CallId),
     /// A plugin that has owed an answer for too long.
     Outstanding(PluginId),
+    /// A newcomer that should be known by its digest.
+    Digest(PluginId),
     /// A connection that should have registered.
     Registration(PluginId),
     /// A request that has waited long enough for a plugin that joins.
@@ -135,6 +139,8 @@ pub(crate) struct Setup {
     pub(crate) request_timeout: Duration,
     pub(crate) settings: BTreeMap<String, PluginSettings>,
     pub(crate) programs: Vec<Program>,
+    /// Names that no connecting plugin may have.
+    pub(crate) reserved: BTreeSet<String>,
     pub(crate) judge: Judge,
     pub(crate) keep_answers: bool,
     pub(crate) embedder: SharedEmbedder,
@@ -251,12 +257,14 @@ impl Core {
             match timer {
                 Timer::Call(call) => self.call_expired(call, now),
                 Timer::Outstanding(plugin) => self.outstanding_too_long(plugin, now),
+                Timer::Digest(plugin) => self.digest_too_slow(plugin, now),
                 Timer::Registration(plugin) => self.registration_expired(plugin, now),
                 Timer::Joining(request, plugin) => self.joining_too_slow(request, plugin, now),
                 Timer::Request(request) => self.request_expired(request, now),
                 Timer::Restart(seat) => self.launch(seat),
             }
         }
+        self.dismiss_retired(now);
     }
 
     /// Starts the launched plugins.

@@ -48,6 +48,12 @@ pub(super) struct Plugin {
     pub(super) missed: u32,
     pub(super) picture: Picture,
     pub(super) tally: Tally,
+    /// The newcomer that gets requests in its place, and replaces it once it is active.
+    pub(super) heir: Option<PluginId>,
+    /// The plugin that this newcomer is to replace.
+    pub(super) predecessor: Option<PluginId>,
+    /// Replaced: it gets nothing new.
+    pub(super) retiring: bool,
 }
 
 /// Where a connection comes from.
@@ -68,6 +74,8 @@ pub(super) enum Stage {
     Connected,
     /// It has registered, Configure is under way.
     Configuring,
+    /// It is configured, and whether it replaces another one is still to be found out.
+    Identifying,
     /// It is told the state of the node.
     Joining(Box<Joining>),
     /// It gets events.
@@ -142,6 +150,9 @@ impl Plugin {
             missed: 0,
             picture: Picture::True,
             tally: Tally::default(),
+            heir: None,
+            predecessor: None,
+            retiring: false,
         }
     }
 
@@ -173,9 +184,9 @@ impl Plugin {
         let counts = match &self.stage {
             Stage::Active => true,
             Stage::Joining(joining) => joining.is_cut(),
-            Stage::Connected | Stage::Configuring | Stage::Leaving => false,
+            Stage::Connected | Stage::Configuring | Stage::Identifying | Stage::Leaving => false,
         };
-        counts && self.events.contains(event)
+        counts && !self.retiring && self.events.contains(event)
     }
 
     /// It has been synchronised; it may be about to be once more.
@@ -183,7 +194,7 @@ impl Plugin {
         match &self.stage {
             Stage::Active => true,
             Stage::Joining(joining) => joining.is_again,
-            Stage::Connected | Stage::Configuring | Stage::Leaving => false,
+            Stage::Connected | Stage::Configuring | Stage::Identifying | Stage::Leaving => false,
         }
     }
 
@@ -229,10 +240,14 @@ impl Plugin {
     }
 }
 
-/// Plugins in the order in which they are asked: index, name, arrival (quirk D17).
+/// Plugins in the order in which they are asked: index, name, arrival (quirk D17). What a newcomer takes, the one that it is
+/// to replace does not get.
 pub(super) fn in_order(plugins: &BTreeMap<PluginId, Plugin>, event: Event) -> Vec<PluginId> {
+    let by_heir =
+        |p: &Plugin| p.heir.and_then(|heir| plugins.get(&heir)).is_some_and(|heir| heir.takes(event));
+    let takes = |p: &Plugin| p.takes(event) && !by_heir(p);
     let mut order: Vec<_> =
-        plugins.iter().filter(|(_, p)| p.takes(event)).map(|(id, p)| (p.name.as_ref(), *id)).collect();
+        plugins.iter().filter(|(_, p)| takes(p)).map(|(id, p)| (p.name.as_ref(), *id)).collect();
     order.sort_unstable();
     order.into_iter().map(|(_, id)| id).collect()
 }

@@ -13,7 +13,6 @@ use super::plugin::{Origin, Picture, Plugin, Rules, Stage};
 use super::{Action, Core, End, Message, Permission, PluginId, Purpose, SeatId, Timer};
 use crate::host::config::PluginSettings;
 use crate::host::given::Said;
-use crate::host::identity::Sha256;
 use crate::limits::UNREGISTERED_MAX;
 use crate::merge::pass;
 
@@ -25,6 +24,8 @@ const VALIDATION: EventMask = EventMask::NONE.with(Event::ValidateContainerAdjus
 pub(crate) enum Refusal {
     /// Its name or index breaks the rules (CONF-113). The connection is closed once the answer is out.
     Name(NameError),
+    /// Its name is kept for another one. The connection is closed once the answer is out.
+    Reserved(PluginName),
     /// It failed a moment ago. The connection is closed once the answer is out.
     Pause(std::time::Duration),
     /// It has registered before (quirk A3, EXT-036).
@@ -38,7 +39,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     /// Whether the connection ends with it.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::Name(_) | Self::Pause(_))
+        matches!(self, Self::Name(_) | Self::Reserved(_) | Self::Pause(_))
     }
 }
 
@@ -46,6 +47,9 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Name(error) => write!(f, "{error}"),
+            Self::Reserved(name) => {
+                write!(f, "the name {name} is reserved: a plugin that connects must use another one")
+            }
             Self::Pause(left) => write!(f, "failed a moment ago, try again in {} ms", left.as_millis()),
             Self::Registered => f.write_str("plugin is already registered"),
             Self::Denied => f.write_str("the policy does not permit these updates"),
@@ -80,14 +84,6 @@ impl Core {
         Ok(id)
     }
 
-    /// The digest of a peer's executable is known, or that it will not be.
-    pub(crate) fn handle_digest(&mut self, id: PluginId, sha256: Option<Sha256>) {
-        if let Some(plugin) = self.plugins.get_mut(&id) {
-            plugin.origin.identity.sha256 = sha256;
-            plugin.origin.pending = false;
-        }
-    }
-
     pub(super) fn registration_expired(&mut self, id: PluginId, now: Instant) {
         if self.plugins.get(&id).is_some_and(Plugin::is_unregistered) {
             self.close(id, "did not register in time", now);
@@ -114,16 +110,16 @@ impl Core {
             None => {
                 let name =
                     PluginName::new(&request.plugin_idx, &request.plugin_name).map_err(Refusal::Name)?;
+                if [name.full(), name.base()].iter().any(|name| self.setup.reserved.contains(*name)) {
+                    warn!(plugin = %plugin.label(), "wants the reserved name {name}: refused");
+                    return Err(Refusal::Reserved(name));
+                }
                 if let Some(left) = self.back_off.left(&name, now) {
                     return Err(Refusal::Pause(left));
                 }
                 name
             }
         };
-        if self.plugins.iter().any(|(other, known)| *other != id && known.name.as_ref() == Some(&name)) {
-            // Quirk D17: allowed, in the order of arrival, but nobody can tell their changes apart.
-            warn!(plugin = %name, "another plugin of this name is connected");
-        }
         let Some(plugin) = self.plugins.get_mut(&id) else { return Err(Refusal::NotActive) };
         self.table.find_pod(&mut plugin.origin.identity);
         plugin.rules = Rules::new(&self.setup, Some(&name), Default::default());
@@ -160,7 +156,7 @@ impl Core {
                 plugin.asked = events;
                 plugin.set_rules(&self.setup);
                 info!(plugin = %plugin.label(), events = %plugin.events, "configured");
-                self.begin_joining(id, now);
+                self.join_once_known(id, now);
             }
         }
     }

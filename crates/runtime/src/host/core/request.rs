@@ -126,7 +126,7 @@ impl Core {
         in_order(&self.plugins, event).into_iter().filter_map(|plugin| self.party(plugin)).collect()
     }
 
-    fn party(&self, id: PluginId) -> Option<Party> {
+    pub(super) fn party(&self, id: PluginId) -> Option<Party> {
         let plugin = self.plugins.get(&id)?;
         Some(Party { id, name: plugin.name.clone()?, on_failure: plugin.rules.on_failure, given: None })
     }
@@ -163,7 +163,7 @@ impl Core {
     }
 
     /// Puts a request into a plugin's queue. False: its outcome is known already, and the request goes on or is over.
-    fn enqueue(&mut self, id: RequestId, party: Party, now: Instant) -> bool {
+    pub(super) fn enqueue(&mut self, id: RequestId, party: Party, now: Instant) -> bool {
         let outcome = match self.plugins.get(&party.id) {
             None => Some(Outcome::Gone),
             Some(plugin) if matches!(plugin.stage, Stage::Leaving) => Some(Outcome::Gone),
@@ -266,11 +266,14 @@ impl Core {
     }
 
     /// Goes on without a plugin that never became active: the joining failed, not the request.
-    pub(super) fn excuse(&mut self, id: RequestId, plugin: PluginId, now: Instant) {
+    pub(super) fn excuse(&mut self, id: RequestId, plugin: PluginId, before: Option<PluginId>, now: Instant) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         let in_turn = request.is_asking_in_turn();
         if let Some(party) = request.waiting.remove(&plugin) {
-            if matches!(request.phase, Phase::Asking(_)) {
+            let event = request.event_now();
+            let waits = self.hand_back(id, event, before, now);
+            let Some(request) = self.requests.get_mut(&id).filter(|_| waits != Some(true)) else { return };
+            if waits.is_none() && matches!(request.phase, Phase::Asking(_)) {
                 let gone = party.consulted(Outcome::Gone, Duration::ZERO);
                 request.plugins.push(gone);
             }
@@ -278,11 +281,22 @@ impl Core {
         }
     }
 
-    /// The same for requests that would have asked it later.
-    pub(super) fn excuse_validator(&mut self, plugin: PluginId) {
+    /// The same for requests that would have asked it later: what was to be asked before it stands in its place.
+    pub(super) fn excuse_later(&mut self, plugin: PluginId, before: Option<PluginId>) {
+        let party = before.and_then(|before| self.party(before));
+        let instead = before.and_then(|before| self.plugins.get(&before)).zip(party);
         for request in self.requests.values_mut() {
-            request.to_validate.retain(|party| party.id != plugin);
-            request.order.retain(|party| party.id != plugin);
+            let event = request.event;
+            for (list, event) in
+                [(&mut request.order, event), (&mut request.to_validate, Event::ValidateContainerAdjustment)]
+            {
+                if let Some((_, party)) = instead.as_ref().filter(|(before, _)| before.takes(event)) {
+                    list.iter_mut()
+                        .filter(|place| place.id == plugin)
+                        .for_each(|place| place.clone_from(party));
+                }
+                list.retain(|party| party.id != plugin);
+            }
         }
     }
 
@@ -443,6 +457,20 @@ impl Request {
                 _ => None,
             },
             _ => None,
+        }
+    }
+
+    /// Whether a plugin is being asked or will be.
+    pub(super) fn involves(&self, plugin: PluginId) -> bool {
+        let later = self.order.iter().chain(&self.to_validate).any(|party| party.id == plugin);
+        later || self.waiting.contains_key(&plugin)
+    }
+
+    /// What plugins are asked now.
+    fn event_now(&self) -> Event {
+        match self.phase {
+            Phase::Validating(..) => Event::ValidateContainerAdjustment,
+            _ => self.event,
         }
     }
 

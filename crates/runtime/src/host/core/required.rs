@@ -74,7 +74,9 @@ impl Core {
             self.plugins.values().filter(|plugin| plugin.name.as_ref().is_some_and(is_it)).peekable();
         match namesakes.peek().map(|plugin| &plugin.stage) {
             Some(Stage::Active) => Absence::NotSubscribed,
-            Some(Stage::Connected | Stage::Configuring | Stage::Joining(_)) => Absence::Joining,
+            Some(Stage::Connected | Stage::Configuring | Stage::Identifying | Stage::Joining(_)) => {
+                Absence::Joining
+            }
             Some(Stage::Leaving) | None => Absence::NotConnected,
         }
     }

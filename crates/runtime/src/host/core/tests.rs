@@ -8,6 +8,7 @@ mod model;
 mod register;
 mod renew;
 mod required;
+mod succession;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -64,6 +65,7 @@ fn setup() -> Setup {
         request_timeout: Duration::from_secs(2),
         settings: BTreeMap::new(),
         programs: Vec::new(),
+        reserved: BTreeSet::new(),
         judge: Judge::allow_all(),
         keep_answers: false,
         embedder: SharedEmbedder(Arc::new(NoEmbedder)),

@@ -89,6 +89,16 @@ impl Identity {
         Self { launched: true, exe: Some(path.to_owned()), sha256, script, ..Self::default() }
     }
 
+    /// Whether two processes of one user execute the same file or content, or are of one container by name.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let same_user = self.uid.is_some() && self.uid == other.uid;
+        let same_content = self.sha256.is_some() && self.sha256 == other.sha256;
+        let same_file = self.exe.is_some() && self.exe == other.exe;
+        let same_container =
+            self.pod.as_ref().is_some_and(|pod| !pod.container.is_empty()) && self.pod == other.pod;
+        same_user && (same_content || same_file || same_container)
+    }
+
     /// What has been established, as the policy's selectors name it (`policy.md` 2).
     #[must_use]
     pub fn proofs(&self) -> Vec<&'static str> {
