@@ -6,6 +6,7 @@
 //! | [`observe`] | who watches |
 //! | [`metrics`] | what is counted |
 //! | `view` | what can be seen from outside: control socket, metrics |
+//! | `record` | the recording as one who watches |
 //! | `limits` | every limit |
 //!
 //! The plugins' side is a whole [`Host`]. It starts when the engine has introduced itself and told the state of the
@@ -15,13 +16,14 @@ mod engine;
 mod limits;
 mod metrics;
 mod observe;
+mod record;
 mod view;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use nri_runtime::host::{Asking, Callback, Config, Embedder, Host, Listener};
+use nri_runtime::host::{Asking, Callback, Config, Embedder, Given, Host, Listener};
 use nri_runtime::merge::{Attributed, Evicted};
 use nri_runtime::validate::Rejection;
 use nri_wire::api::{
@@ -36,6 +38,7 @@ use tracing::{info, warn};
 use self::engine::{Engine, Lost, Updates};
 use self::observe::{Log, Observer, Relayed};
 use crate::failure::Failure;
+use crate::record::Recorder;
 use crate::settings::gateway::{Settings, Source};
 use crate::settings::plugin;
 use crate::validator::Validator;
@@ -67,6 +70,7 @@ pub(crate) struct Gateway {
     observers: Vec<Arc<dyn Observer>>,
     /// One of the observers, and where it is asked.
     metrics: Option<(metrics::Address, Arc<metrics::Metrics>)>,
+    recorder: Option<Arc<Recorder>>,
 }
 
 /// The engine as we know it.
@@ -128,11 +132,13 @@ fn gateway(args: &Args) -> Result<Gateway, Failure> {
         updates: Updates::default(),
         observers,
         metrics,
+        recorder: None,
     })
 }
 
-async fn run(gateway: Gateway) -> Result<ExitCode, Failure> {
+async fn run(mut gateway: Gateway) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::unavailable(format!("signals: {error}")))?;
+    gateway.record()?;
     gateway.bind()?;
     let view = view::View::open(&gateway).await?;
     let gateway = Arc::new(gateway);
@@ -158,6 +164,9 @@ async fn run(gateway: Gateway) -> Result<ExitCode, Failure> {
     }
     // Its sockets go now, not some time later.
     view.shutdown().await;
+    if let Some(recorder) = &gateway.recorder {
+        recorder.close();
+    }
     Ok(ExitCode::from(if signal == "SIGINT" { 130 } else { 0 }))
 }
 
@@ -186,6 +195,18 @@ async fn send_updates(gateway: Arc<Gateway>) {
 }
 
 impl Gateway {
+    /// Opens the recording, if there is to be one.
+    fn record(&mut self) -> Result<(), Failure> {
+        let recorder = crate::record::open(self.settings.record.as_deref(), self.settings.record_secrets)?;
+        let Some(recorder) = recorder else { return Ok(()) };
+        if let Some(config) = &mut *self.config() {
+            config.keep_answers = true;
+        }
+        self.observers.push(Arc::<Recorder>::clone(&recorder));
+        self.recorder = Some(recorder);
+        Ok(())
+    }
+
     /// Listens at once, so that what is wrong with a socket is said at the start; plugins that connect before the engine
     /// is there wait.
     fn bind(&self) -> Result<(), Failure> {
@@ -268,8 +289,11 @@ impl Gateway {
         self.observers.iter().for_each(|observer| observer.relayed(relayed));
     }
 
-    /// Reads the settings again. What is wrong leaves the old ones in force.
+    /// Reads the settings again, and opens the recording by its name again. What is wrong leaves the old ones in force.
     fn reload(&self) {
+        if let Some(recorder) = &self.recorder {
+            recorder.reopen();
+        }
         let new = match self.source.read() {
             Ok(new) => new,
             Err(failure) => return warn!("the settings stay as they are: {failure}"),
@@ -317,6 +341,12 @@ impl Embedder for Bridge {
         Box::pin(async move {
             drop(self.gateway.updates.ask(asking.plugin, Vec::new(), evictions, false).await);
         })
+    }
+
+    fn asked(&self, plugin: &PluginName, given: &Given) {
+        if let Some(recorder) = &self.gateway.recorder {
+            recorder.asked(plugin, given);
+        }
     }
 
     fn validate(&self, request: &ValidateContainerAdjustmentRequest) -> Result<(), Rejection> {

@@ -141,7 +141,6 @@ impl Recorder {
     }
 
     /// An UpdateContainer.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the gateway calls it, and lands apart"))]
     pub(crate) fn updated(
         &self,
         pod: Option<&PodSandbox>,
@@ -173,7 +172,6 @@ impl Recorder {
     }
 
     /// The engine has told the state of the node.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the gateway calls it, and lands apart"))]
     pub(crate) fn synchronized(&self, pods: &[PodSandbox], containers: &[Container]) {
         let (pods, containers) = (pods.to_vec(), containers.to_vec());
         self.put(Entry::new(Recorded::Synchronize { pods, containers }));
@@ -198,7 +196,6 @@ impl Recorder {
     }
 
     /// Opens the file anew by its name: it has been renamed, or there is room again.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the gateway calls it, and lands apart"))]
     pub(crate) fn reopen(&self) {
         self.queue.reopen();
     }
