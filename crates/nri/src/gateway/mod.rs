@@ -7,6 +7,7 @@
 //! | [`metrics`] | what is counted |
 //! | `view` | what can be seen from outside: control socket, metrics |
 //! | `record` | the recording as one who watches |
+//! | `notify` | what the service manager is told |
 //! | `limits` | every limit |
 //!
 //! The plugins' side is a whole [`Host`]. It starts when the engine has introduced itself and told the state of the
@@ -15,6 +16,7 @@
 mod engine;
 mod limits;
 mod metrics;
+mod notify;
 mod observe;
 mod record;
 mod view;
@@ -148,11 +150,21 @@ async fn run(mut gateway: Gateway) -> Result<ExitCode, Failure> {
     let ready = tokio::spawn(announce(Arc::clone(&gateway)));
     let signal = loop {
         match signals.next().await {
-            "SIGHUP" => gateway.reload(),
+            "SIGHUP" => {
+                let ready = gateway.host().is_some();
+                if ready {
+                    notify::reloading();
+                }
+                gateway.reload();
+                if ready {
+                    notify::reloaded();
+                }
+            }
             signal => break signal,
         }
     };
     info!("{signal}: the gateway ends");
+    notify::stopping();
     gateway.finish().await;
     // Ends the connection to the engine, which goes on without us.
     for task in [engine, sender, ready] {
@@ -184,6 +196,7 @@ async fn announce(gateway: Arc<Gateway>) {
     let engine = link.borrow().engine.clone().unwrap_or_default();
     let listen: Vec<_> =
         gateway.settings.listen.iter().map(|socket| socket.path.display().to_string()).collect();
+    notify::ready(&engine.to_string());
     eprintln!("ready engine={engine} nri={} listen={}", engine.nri(), listen.join(","));
 }
 
