@@ -6,8 +6,8 @@ use std::time::Duration;
 use nri_tests::fake_engine::{Client, FakeEngine};
 use nri_tests::gateway::{Gateway, Settings};
 use nri_wire::api::{
-    ConfigureRequest, ConfigureResponse, Empty, RegisterPluginRequest, SynchronizeRequest,
-    SynchronizeResponse,
+    ConfigureRequest, ConfigureResponse, Container, Empty, PodSandbox, RegisterPluginRequest,
+    SynchronizeRequest, SynchronizeResponse,
 };
 use nri_wire::event::EventMask;
 use nri_wire::io::tokio::{Peer, Request, Requests, Role};
@@ -61,6 +61,20 @@ impl Bench {
             assert!(Instant::now() < deadline, "the gateway has not said {text:?} but:\n{log}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// The engine's connection ends, and the gateway finds it again in this state.
+    pub(crate) async fn comes_back(
+        &self,
+        client: Client,
+        pods: Vec<PodSandbox>,
+        containers: Vec<Container>,
+    ) -> Client {
+        client.close();
+        let client = self.engine.accept().await;
+        client.configure().await;
+        client.synchronize(pods, containers).await;
+        client
     }
 
     pub(crate) async fn plugin(&self, index: &str, name: &str) -> FakePlugin {

@@ -261,6 +261,7 @@ impl Gateway {
         let engine = link.engine.unwrap_or_default();
         if let Some(host) = self.host.get() {
             host.set_runtime(&engine.name, &engine.version, &engine.told);
+            host.renew(pods, containers);
         } else if let Some(mut config) = self.config().take() {
             config.runtime_name = engine.name;
             config.runtime_version = engine.version;
