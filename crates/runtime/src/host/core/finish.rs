@@ -96,7 +96,10 @@ impl Core {
         self.carriers.remove(&(request.ticket, id));
         for plugin in request.waiting.keys() {
             let Some(plugin) = self.plugins.get_mut(plugin) else { continue };
-            if !plugin.queue.remove(&(request.ticket, id)) {
+            if plugin.queue.remove(&(request.ticket, id)) {
+                // It is true all the same, whoever refused it.
+                notice.into_iter().for_each(|notice| plugin.misses(notice));
+            } else {
                 let calls: Vec<_> = plugin.busy.iter().copied().collect();
                 calls.into_iter().for_each(|call| self.abandon(call, id));
             }

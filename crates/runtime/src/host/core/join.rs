@@ -60,6 +60,15 @@ impl Joining {
         Self { is_again: true, ..Self::default() }
     }
 
+    /// Whether an event is about something that it has been told.
+    pub(super) fn knows(&self, notice: &StateChangeEvent) -> bool {
+        self.told.knows(notice)
+    }
+
+    pub(super) fn awaits(&self, request: RequestId) -> bool {
+        matches!(&self.step, Step::Cut(under_way) if under_way.contains(&request))
+    }
+
     /// Whether requests that begin now have the plugin among theirs.
     pub(super) fn is_cut(&self) -> bool {
         !matches!(self.step, Step::Snapshot)

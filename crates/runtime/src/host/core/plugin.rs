@@ -13,6 +13,7 @@ use super::{CallId, PluginId, RequestId, SeatId, Setup, Ticket};
 use crate::host::config::{FailureRule, LateRule, PluginSettings};
 use crate::host::identity::Identity;
 use crate::host::status::{PluginStatus, Tally};
+use crate::limits::MISSED_EVENTS_MAX;
 
 /// One connection and all that is known of the plugin behind it.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub(super) struct Plugin {
     pub(super) state_change: EventMask,
     /// Requests that wait for it, in the order of their tickets.
     pub(super) queue: BTreeSet<(Ticket, RequestId)>,
-    /// Events that went through while it joined; they come before all of the queue.
+    /// Events that went through without it, while it joined or since another plugin refused them; they come before all of the queue.
     pub(super) missed_events: VecDeque<Arc<StateChangeEvent>>,
     /// Calls that occupy it: those under way and those that are late.
     pub(super) busy: BTreeSet<CallId>,
@@ -169,6 +170,19 @@ impl Plugin {
         self.events = self.events.without(unknown);
     }
 
+    /// An event has gone through that it has not been told.
+    pub(super) fn misses(&mut self, notice: &Arc<StateChangeEvent>) {
+        let knows = match &self.stage {
+            Stage::Joining(joining) => joining.knows(notice),
+            _ => true,
+        };
+        if self.missed_events.len() >= MISSED_EVENTS_MAX {
+            self.picture = Picture::False;
+        } else if knows {
+            self.missed_events.push_back(Arc::clone(notice));
+        }
+    }
+
     /// How logs call it.
     pub(super) fn label(&self) -> String {
         let name = self.name.as_ref().map_or("?", PluginName::full);
@@ -206,6 +220,11 @@ impl Plugin {
     /// Requests under way are awaited before it is told the last of the node's state.
     pub(super) fn is_at_its_cut(&self) -> bool {
         matches!(&self.stage, Stage::Joining(joining) if matches!(joining.step, Step::Cut(_)))
+    }
+
+    /// It awaits this request at its cut.
+    pub(super) fn awaits(&self, request: RequestId) -> bool {
+        matches!(&self.stage, Stage::Joining(joining) if joining.awaits(request))
     }
 
     pub(super) fn is_unregistered(&self) -> bool {

@@ -6,8 +6,8 @@
 //!
 //! It waits until the plugin has nothing in hand. Then requests that begin wait for the plugin, as for one that joins and
 //! is past its cut (`join`), and so do those that have not reached it yet. Everything else that is under way is awaited,
-//! so that what the plugin is told is what the next request builds on. One plugin after the other waits for requests:
-//! two that did could each wait for a request that waits for the other.
+//! so that what the plugin is told is what the next request builds on. It begins only while nobody else awaits requests,
+//! and until then takes those that are awaited: else two plugins could each await a request that waits for the other.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -19,7 +19,7 @@ use tracing::info;
 use super::join::{Joining, Step};
 use super::plugin::{Picture, Plugin, Stage};
 use super::request::Request;
-use super::{Core, PluginId, Purpose, RequestId};
+use super::{Core, PluginId, Purpose, RequestId, Ticket};
 
 impl Core {
     /// The engine has told anew what there is: that counts in place of everything known before. Whoever asked for
@@ -55,19 +55,26 @@ impl Core {
         self.next_part(id, now);
     }
 
-    /// Whether a plugin gets a fresh Synchronize before anything else. It begins now if nothing stands in its way.
+    /// Begins to tell a plugin anew, if it needs that and nothing stands in the way.
     pub(super) fn renews(&mut self, id: PluginId, now: Instant) -> bool {
-        let Some(plugin) = self.plugins.get(&id) else { return false };
-        if plugin.picture != Picture::False
-            || self.stopping
-            || self.plugins.values().any(Plugin::is_at_its_cut)
-        {
-            return false;
-        }
-        if plugin.busy.is_empty() {
+        let due = self.plugins.get(&id).is_some_and(|p| p.picture == Picture::False && p.busy.is_empty());
+        let begins = due && !self.stopping && !self.plugins.values().any(Plugin::is_at_its_cut);
+        if begins {
             self.join_again(id, now);
         }
-        true
+        begins
+    }
+
+    /// The request that goes to a plugin next. One whose picture is false gets only those that somebody else waits for
+    /// before it can be told.
+    pub(super) fn next_in_queue(&self, id: PluginId) -> Option<(Ticket, RequestId)> {
+        let plugin = self.plugins.get(&id)?;
+        let is_awaited = |request: &RequestId| self.plugins.values().any(|other| other.awaits(*request));
+        let mut queue = plugin.queue.iter();
+        match plugin.picture {
+            Picture::False => queue.find(|(_, request)| is_awaited(request)).copied(),
+            _ => queue.next().copied(),
+        }
     }
 
     fn join_again(&mut self, id: PluginId, now: Instant) {

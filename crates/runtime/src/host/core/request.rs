@@ -11,7 +11,7 @@ use nri_wire::name::PluginName;
 use tracing::debug;
 
 use super::fold::{self, Fold};
-use super::plugin::{Plugin, Stage, in_order};
+use super::plugin::{Picture, Plugin, Stage, in_order};
 use super::{Action, Core, Message, PluginId, Purpose, RequestId, Submission, Ticket, Timer};
 use crate::host::config::FailureRule;
 use crate::host::given::Given;
@@ -191,17 +191,18 @@ impl Core {
 
     /// Sends what a plugin's queue holds, as far as the plugin is free.
     pub(super) fn pump(&mut self, id: PluginId, now: Instant) {
-        while self.plugins.get(&id).is_some_and(Plugin::is_free) {
-            if self.renews(id, now) {
-                return;
-            }
+        while self.plugins.get(&id).is_some_and(Plugin::is_free) && !self.renews(id, now) {
+            let next = self.next_in_queue(id);
             let Some(plugin) = self.plugins.get_mut(&id) else { return };
-            if let Some(notice) = plugin.missed_events.pop_front() {
+            if plugin.picture != Picture::False
+                && let Some(notice) = plugin.missed_events.pop_front()
+            {
                 let deadline = now + plugin.rules.timeout;
                 let message = self.as_message(id, &notice);
                 self.occupy(id, Purpose::Missed, message, now, deadline, true);
-            } else if let Some((_, request)) = plugin.queue.pop_first() {
-                self.send(request, id, now);
+            } else if let Some(next) = next {
+                plugin.queue.remove(&next);
+                self.send(next.1, id, now);
             } else {
                 return;
             }

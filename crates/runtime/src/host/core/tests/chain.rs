@@ -318,3 +318,18 @@ fn a_cancelled_request_leaves_its_plugins_alone() {
     assert!(bench.closed.is_empty());
     assert_eq!(bench.core.plugins[&a].missed, 0);
 }
+
+/// A container that is removed is gone, whoever refuses to hear of it: those that still had it before them hear of it.
+#[test]
+fn a_refused_removal_reaches_the_others() {
+    let mut bench = Bench::new();
+    let (a, b) =
+        (bench.plugin("10-a", "RemoveContainer"), bench.plugin("20-b", "StartContainer,RemoveContainer"));
+    bench.tell(Event::StartContainer, "c1");
+    let request = bench.tell(Event::RemoveContainer, "c1");
+    bench.refuse(a, Code::Unknown, "no");
+    assert!(matches!(bench.cause(request), Cause::Veto { .. }));
+    assert_eq!(bench.nod(b).event(), Event::StartContainer);
+    assert_eq!(bench.nod(b).event(), Event::RemoveContainer);
+    assert!(bench.calls.is_empty());
+}

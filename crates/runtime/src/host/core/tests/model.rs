@@ -1,9 +1,10 @@
-//! Plugins that join, leave, fail and fall silent at random during thousands of container lifetimes, against a model of
-//! what each of them must have seen.
+//! Plugins that join, leave, refuse, fall silent and come back at random during thousands of container lifetimes, and an
+//! engine that goes away and comes back with another state of the node, against a model of what each plugin must have seen.
 
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::host::core::plugin::Picture;
 
 /// A generator of numbers that is the same everywhere (xorshift).
 struct Dice(u64);
@@ -22,28 +23,46 @@ impl Dice {
 struct Told {
     /// Containers that it knows and that it has not seen removed.
     known: BTreeSet<String>,
-    /// Each container that it ever learnt of, in whatever way.
+    /// Each container that it learnt of since its last Synchronize, that included.
     ever: BTreeSet<String>,
-    /// It missed a call and was skipped: nothing can be said about what it knows.
+    /// It is being told parts of a Synchronize.
+    collects: bool,
+    /// How many requests had gone through without it when it was last synchronised. If there were more since, nothing
+    /// can be said about what it knows.
+    skipped: u64,
     spoilt: bool,
+    /// How often a Synchronize put that right.
+    righted: u64,
 }
 
 impl Told {
-    fn learns(&mut self, id: &str, how: &str) {
+    fn learns(&mut self, id: &str, dead: &BTreeSet<String>, how: &str) {
         assert!(self.ever.insert(id.to_owned()), "{id} reaches a plugin twice ({how})");
-        self.known.insert(id.to_owned());
+        if !dead.contains(id) {
+            self.known.insert(id.to_owned());
+        }
     }
 
-    fn hears(&mut self, message: &Message) {
+    /// `dead`: containers whose creation failed, which nobody is told.
+    fn hears(&mut self, message: &Message, skipped: u64, dead: &BTreeSet<String>) {
+        if let Message::Synchronize(part) = message {
+            if !self.collects {
+                // It counts in place of everything known before.
+                self.known.clear();
+                self.ever.clear();
+                let before = std::mem::take(&mut self.spoilt);
+                self.skipped = skipped;
+                self.righted += u64::from(before);
+            }
+            self.collects = part.more;
+            part.containers.iter().for_each(|container| self.learns(&container.id, dead, "Synchronize"));
+        }
         if self.spoilt {
             return;
         }
         match message {
-            Message::Synchronize(part) => {
-                part.containers.iter().for_each(|container| self.learns(&container.id, "Synchronize"));
-            }
             Message::Create(request) => {
-                self.learns(&request.container.as_ref().unwrap().id, "CreateContainer");
+                self.learns(&request.container.as_ref().unwrap().id, dead, "CreateContainer");
             }
             Message::Notice { notice, .. } if notice.event() == Event::RemoveContainer => {
                 let id = &notice.container.as_ref().unwrap().id;
@@ -62,12 +81,18 @@ struct Model {
     /// Of those that live, who falls silent.
     silent: BTreeSet<PluginId>,
     alive: Vec<String>,
+    /// Whose creation was refused.
+    dead: BTreeSet<String>,
     creating: BTreeMap<u64, String>,
     removing: BTreeMap<u64, String>,
     made: u64,
     /// Requests whose updates were released, in that order.
     released: Vec<u64>,
     updating: BTreeSet<u64>,
+    renewals: u64,
+    woken: u64,
+    righted: u64,
+    compared: u64,
 }
 
 impl Model {
@@ -81,6 +106,11 @@ impl Model {
             told: BTreeMap::new(),
             silent: BTreeSet::new(),
             alive: Vec::new(),
+            dead: BTreeSet::new(),
+            renewals: 0,
+            woken: 0,
+            righted: 0,
+            compared: 0,
             creating: BTreeMap::new(),
             removing: BTreeMap::new(),
             made: 0,
@@ -94,6 +124,8 @@ impl Model {
             0 => self.join(),
             1 if self.told.len() > 3 => self.leave(),
             2 if self.dice.roll(10) == 0 => self.fall_silent(),
+            2 if self.dice.roll(5) == 0 => self.wake(),
+            2 if self.dice.roll(8) == 0 => self.renew(),
             3..14 if self.creating.len() < 8 => self.create(),
             14..22 if self.alive.len() > 5 && self.removing.len() < 4 => self.remove(),
             22 => self.bench.pass(Duration::from_millis(50)),
@@ -125,11 +157,45 @@ impl Model {
         }
     }
 
+    fn wake(&mut self) {
+        self.woken += u64::from(self.silent.pop_first().is_some());
+    }
+
+    /// The engine goes away and comes back. What was under way may have happened or not; sometimes more is different.
+    fn renew(&mut self) {
+        self.renewals += 1;
+        for (request, id) in std::mem::take(&mut self.creating) {
+            self.bench.cancel(request);
+            if self.dice.roll(2) == 0 {
+                self.alive.push(id);
+            }
+        }
+        for (request, id) in std::mem::take(&mut self.removing) {
+            self.bench.cancel(request);
+            if self.dice.roll(2) == 0 {
+                self.alive.push(id);
+            }
+        }
+        // Giving one up lets others end that waited for it, and that nobody waits for either.
+        self.bench.order.clear();
+        self.bench.done.clear();
+        if self.dice.roll(2) == 0 {
+            self.alive.pop();
+            self.made += 1;
+            self.alive.push(format!("c{}", self.made));
+        }
+        let containers: Vec<_> = self.alive.iter().map(|id| self.container(id)).collect();
+        self.bench.renew(&containers);
+    }
+
+    fn container(&self, id: &str) -> Container {
+        Container { env: vec!["x".repeat(self.bytes)], ..container(id) }
+    }
+
     fn create(&mut self) {
         self.made += 1;
         let id = format!("c{}", self.made);
-        let container = Container { env: vec!["x".repeat(self.bytes)], ..container(&id) };
-        let request = CreateContainerRequest { pod: Some(pod("p")), container: Some(container) };
+        let request = CreateContainerRequest { pod: Some(pod("p")), container: Some(self.container(&id)) };
         let submission = Submission::Create(Box::new(request));
         let request = self.bench.submit_within(submission, Duration::from_secs(20));
         self.creating.insert(request, id);
@@ -152,10 +218,15 @@ impl Model {
         }
         let at = usize::try_from(self.dice.roll(ready.len() as u64)).unwrap();
         let sent = self.bench.calls.remove(ready[at]).unwrap();
-        self.told.get_mut(&sent.plugin).unwrap().hears(&sent.message);
+        let skipped = self.bench.core.plugins[&sent.plugin].tally.skipped;
+        self.told.get_mut(&sent.plugin).unwrap().hears(&sent.message, skipped, &self.dead);
+        if sent.message.event() != Event::Unknown && self.dice.roll(50) == 0 {
+            return self.bench.end(sent.call, End::Status(Status::new(Code::Unknown, "no")));
+        }
         let mut answer = match &sent.message {
             Message::Configure(_) => {
-                Answer::Configure(ConfigureResponse { events: 0x40f, failure_policy: None })
+                let validates = i32::from(sent.plugin.0 % 3 == 0) << 13;
+                Answer::Configure(ConfigureResponse { events: 0x40f | validates, failure_policy: None })
             }
             message => nothing(message),
         };
@@ -176,20 +247,30 @@ impl Model {
         }
         self.bench.closed.clear();
         for (plugin, told) in &mut self.told {
-            told.spoilt |= self.bench.core.plugins[plugin].tally.lates > 0;
+            let known = &self.bench.core.plugins[plugin];
+            // One that is to be told anew has a false picture until then, and may be asked what others wait for.
+            told.spoilt |= known.tally.skipped > told.skipped || known.picture == Picture::False;
         }
         for request in std::mem::take(&mut self.bench.order) {
             let result = self.bench.done.remove(&request).unwrap();
             if let Some(id) = self.creating.remove(&request) {
-                let Completion::Created(created) = result.unwrap() else { panic!("no creation") };
-                if !created.merged.updates.is_empty() {
-                    self.released.push(request);
-                    self.updating.insert(request);
+                match result {
+                    Ok(Completion::Created(created)) => {
+                        if !created.merged.updates.is_empty() {
+                            self.released.push(request);
+                            self.updating.insert(request);
+                        }
+                        self.alive.push(id);
+                    }
+                    Err(Failure { cause: Cause::Veto { .. } | Cause::Validator { .. }, .. }) => {
+                        self.told.values_mut().for_each(|told| _ = told.known.remove(&id));
+                        self.dead.insert(id);
+                    }
+                    other => panic!("no creation: {other:?}"),
                 }
-                self.alive.push(id);
             } else {
                 self.removing.remove(&request).unwrap();
-                result.unwrap();
+                assert!(matches!(result, Ok(_) | Err(Failure { cause: Cause::Veto { .. }, .. })));
             }
         }
     }
@@ -210,7 +291,14 @@ impl Model {
         let alive: BTreeSet<_> = self.alive.iter().cloned().collect();
         for (plugin, told) in &self.told {
             let known = &self.bench.core.plugins[plugin];
+            assert!(
+                known.picture != Picture::False || known.is_overdue(),
+                "{} is left behind",
+                known.label()
+            );
+            self.righted += told.righted;
             if known.is_active() && !told.spoilt {
+                self.compared += 1;
                 assert_eq!(told.known, alive, "what {} knows of the node", known.label());
             }
         }
@@ -224,7 +312,7 @@ impl Model {
 /// nothing is left behind.
 #[test]
 fn ten_thousand_lifetimes() {
-    let mut lifetimes = 0;
+    let mut sums = [0; 5];
     for seed in 1..=40_u64 {
         let (concurrency, bytes) = (1 + usize::from(seed % 2 == 0) * 3, usize::from(seed % 8 == 0) * 400_000);
         let mut model = Model::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), concurrency, bytes);
@@ -232,8 +320,12 @@ fn ten_thousand_lifetimes() {
             model.step();
         }
         model.settle();
-        lifetimes += model.made;
         assert!(model.released.is_sorted(), "updates end in the order of the requests: {:?}", model.released);
+        let figures = [model.made, model.renewals, model.woken, model.righted, model.compared];
+        sums = std::array::from_fn(|at| sums[at] + figures[at]);
     }
+    let [lifetimes, renewals, woken, righted, compared] = sums;
     assert!(lifetimes >= 10_000);
+    // What the test is about did happen.
+    assert!(renewals > 100 && woken > 50 && righted > 50 && compared > 100, "{sums:?}");
 }
