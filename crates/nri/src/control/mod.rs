@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::report::{Engine, Report};
+pub(crate) use self::report::{Engine, Report, Unseen};
 pub(crate) use self::server::{Server, Source};
 
 /// Where a gateway listens unless `--control` says otherwise.

@@ -18,6 +18,21 @@ pub(crate) struct Report {
     /// In the order in which they are asked.
     pub(crate) plugins: Vec<Plugin>,
     pub(crate) totals: Totals,
+    /// Containers that run and did not go through the gateway.
+    #[serde(default)]
+    pub(crate) unseen: Vec<Unseen>,
+}
+
+/// A container that runs and did not go through the gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Unseen {
+    /// The pod's.
+    pub(crate) namespace: String,
+    /// Its id stands for the name of a pod that the engine has not told.
+    pub(crate) pod: String,
+    pub(crate) container: String,
+    pub(crate) id: String,
 }
 
 /// The engine, as it said in Configure.
@@ -99,6 +114,7 @@ impl Report {
             engine,
             plugins: status.iter().map(Plugin::from).collect(),
             totals: Totals::from(totals),
+            unseen: Vec::new(),
         }
     }
 }

@@ -75,6 +75,7 @@ fn the_report_comes_as_json() {
             "events": ["CreateContainer"], "queue": 1, "answers": 2, "vetoes": 0, "lates": 0, "skipped": 0,
             "lateAnswers": 0, "meanMicros": 150}],
         "totals": {"calls": 0, "joined": 0, "lost": 0, "refused": 0, "restarts": 0, "requests": 0, "failures": 0},
+        "unseen": [],
     });
     assert_eq!(client::ask(&path, "plugins", "nri plugins").unwrap(), expect);
     // Members that are not known yet are no fault.

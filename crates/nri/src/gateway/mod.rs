@@ -8,6 +8,7 @@
 //! | `view` | what can be seen from outside: control socket, metrics |
 //! | `record` | the recording as one who watches |
 //! | `notify` | what the service manager is told |
+//! | [`seen`] | which containers went through it |
 //! | `limits` | every limit |
 //!
 //! The plugins' side is a whole [`Host`]. It starts when the engine has introduced itself and told the state of the
@@ -19,6 +20,7 @@ mod metrics;
 mod notify;
 mod observe;
 mod record;
+mod seen;
 mod view;
 
 use std::process::ExitCode;
@@ -39,6 +41,8 @@ use tracing::{info, warn};
 
 use self::engine::{Engine, Lost, Updates};
 use self::observe::{Log, Observer, Relayed};
+use self::seen::Seen;
+use crate::control::Unseen;
 use crate::failure::Failure;
 use crate::record::Recorder;
 use crate::settings::gateway::{Settings, Source};
@@ -70,6 +74,8 @@ pub(crate) struct Gateway {
     updates: Updates,
     validator: Validator,
     observers: Vec<Arc<dyn Observer>>,
+    /// One of the observers.
+    seen: Option<Arc<Seen>>,
     /// One of the observers, and where it is asked.
     metrics: Option<(metrics::Address, Arc<metrics::Metrics>)>,
     recorder: Option<Arc<Recorder>>,
@@ -133,6 +139,7 @@ fn gateway(args: &Args) -> Result<Gateway, Failure> {
         link: watch::Sender::default(),
         updates: Updates::default(),
         observers,
+        seen: None,
         metrics,
         recorder: None,
     })
@@ -142,6 +149,7 @@ async fn run(mut gateway: Gateway) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::unavailable(format!("signals: {error}")))?;
     gateway.record()?;
     gateway.bind()?;
+    gateway.remember();
     let view = view::View::open(&gateway).await?;
     let gateway = Arc::new(gateway);
     let mut view = view.serve(&gateway);
@@ -178,6 +186,9 @@ async fn run(mut gateway: Gateway) -> Result<ExitCode, Failure> {
     view.shutdown().await;
     if let Some(recorder) = &gateway.recorder {
         recorder.close();
+    }
+    if let Some(seen) = &gateway.seen {
+        seen.close();
     }
     Ok(ExitCode::from(if signal == "SIGINT" { 130 } else { 0 }))
 }
@@ -229,6 +240,18 @@ impl Gateway {
             config.listeners = listeners;
         }
         Ok(())
+    }
+
+    /// Takes up which containers an earlier gateway has seen, and watches from now on.
+    fn remember(&mut self) {
+        let seen = Arc::new(Seen::open(&self.settings.state_dir));
+        self.observers.push(Arc::<Seen>::clone(&seen));
+        self.seen = Some(seen);
+    }
+
+    /// The containers that run and did not go through the gateway.
+    pub(crate) fn unseen(&self) -> Vec<Unseen> {
+        self.seen.as_ref().map(|seen| seen.unseen()).unwrap_or_default()
     }
 
     /// The plugins' side, once there is one.

@@ -67,7 +67,7 @@ impl Source for Seen {
                 None => Default::default(),
             };
             let engine = engine(&self.0.link.borrow());
-            Report::new(engine, &plugins, totals)
+            Report { unseen: self.0.unseen(), ..Report::new(engine, &plugins, totals) }
         })
     }
 }
@@ -80,7 +80,8 @@ impl Sight for Seen {
                 None => Default::default(),
             };
             let link = self.0.link.borrow();
-            Snapshot { plugins, totals, connected: link.connected, connects: link.connects, unseen: None }
+            let unseen = Some(self.0.unseen().len());
+            Snapshot { plugins, totals, connected: link.connected, connects: link.connects, unseen }
         })
     }
 }

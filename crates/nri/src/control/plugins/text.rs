@@ -4,14 +4,16 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::control::Report;
 use crate::control::report::{Engine, Plugin, State, Totals};
+use crate::control::{Report, Unseen};
 use crate::table::{plain, table};
 
 /// Most columns of a line.
 const WIDTH: usize = 100;
 /// Most columns of a plugin's name.
 const NAME: usize = 28;
+/// Most containers that are named.
+const UNSEEN_MAX: usize = 20;
 /// Digits of a digest, with the mark that there are more.
 const DIGEST: usize = 13;
 
@@ -23,7 +25,24 @@ pub(super) fn report(report: &Report, colour: bool) -> String {
         text.push_str(&plugins(&report.plugins, colour));
     }
     text.push_str(&totals(&report.totals));
+    text.push_str(&unseen(&report.unseen));
     text
+}
+
+/// Nothing where there are none. All of them are in the JSON form.
+fn unseen(unseen: &[Unseen]) -> String {
+    if unseen.is_empty() {
+        return String::new();
+    }
+    let names = unseen.iter().take(UNSEEN_MAX).map(|Unseen { namespace, pod, container, id }| {
+        format!("{}/{}/{} ({})", plain(namespace), plain(pod), plain(container), cut(&plain(id), DIGEST))
+    });
+    let mut names: Vec<String> = names.collect();
+    if unseen.len() > UNSEEN_MAX {
+        names.push(format!("and {} more", unseen.len() - UNSEEN_MAX));
+    }
+    let count = counted(u64::try_from(unseen.len()).unwrap_or(u64::MAX), "container");
+    wrapped(&format!("NOT SEEN by the gateway: {count}: {}", names.join(", ")), "", "  ")
 }
 
 fn engine(engine: Option<&Engine>) -> String {
@@ -227,11 +246,18 @@ mod tests {
             since: "2026-11-23T09:14:07.213Z".into(),
             reconnects: 1,
         };
+        let container = Unseen {
+            namespace: "prod".into(),
+            pod: "shop-0".into(),
+            container: "main".into(),
+            id: "0123456789abcdef".repeat(4),
+        };
         let said = Report {
             version: 1,
             engine: Some(engine),
             plugins: vec![plugin(), late],
             totals: Totals { calls: 1, requests: 2, ..Totals::default() },
+            unseen: vec![container],
         };
         let expect = "\
 engine: containerd 2.3.4, NRI 0.12.0, connected since 2026-11-23T09:14:07.213Z, 1 connection after
@@ -249,6 +275,7 @@ PLUGIN                        STATE   PID    QUEUE  ANSWERS  VETOES  LATE  SKIPP
     identity: uid 0, unit kubelet.service, container c of pod kube-system/p; medium by peer.uid,
       peer.systemdUnit, pod.name
 totals: 2 requests, 0 failed; 1 call; plugins: 0 joined, 0 lost, 0 refused, 0 restarted
+NOT SEEN by the gateway: 1 container: prod/shop-0/main (0123456789ab…)
 ";
         assert_eq!(report(&said, false), expect);
         let coloured = report(&said, true);
@@ -261,7 +288,13 @@ totals: 2 requests, 0 failed; 1 call; plugins: 0 joined, 0 lost, 0 refused, 0 re
 
     #[test]
     fn nothing_there() {
-        let said = Report { version: 1, engine: None, plugins: Vec::new(), totals: Totals::default() };
+        let said = Report {
+            version: 1,
+            engine: None,
+            plugins: Vec::new(),
+            totals: Totals::default(),
+            unseen: Vec::new(),
+        };
         let text = report(&said, true);
         assert!(
             text.starts_with("engine: none has been there yet\nno plugins\ntotals: 0 requests"),
@@ -288,7 +321,14 @@ totals: 2 requests, 0 failed; 1 call; plugins: 0 joined, 0 lost, 0 refused, 0 re
             ..plugin()
         };
         let totals = Totals { calls: u64::MAX, joined: u64::MAX, lost: u64::MAX, ..Totals::default() };
-        let said = Report { version: 1, engine: Some(Engine::default()), plugins: vec![plugin], totals };
+        let container = Unseen { pod: "\u{1b}[2J".repeat(99), id: "\u{1b}".repeat(99), ..Unseen::default() };
+        let said = Report {
+            version: 1,
+            engine: Some(Engine::default()),
+            plugins: vec![plugin],
+            totals,
+            unseen: vec![container; 21],
+        };
         let text = report(&said, false);
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         assert!(!text.contains('\u{1b}'), "{text:?}");
