@@ -36,7 +36,7 @@ use nri_wire::api::{
 use nri_wire::name::PluginName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use self::engine::{Engine, Lost, Updates};
@@ -67,7 +67,8 @@ pub(crate) struct Gateway {
     source: Source,
     /// What it started with.
     settings: Settings,
-    host: OnceLock<Host>,
+    /// The plugins' side, and when it started.
+    host: OnceLock<(Host, Instant)>,
     /// What the host will be made of, until it is.
     config: Mutex<Option<Config>>,
     link: watch::Sender<Link>,
@@ -256,6 +257,10 @@ impl Gateway {
 
     /// The plugins' side, once there is one.
     pub(crate) fn host(&self) -> Option<Host> {
+        self.started().map(|(host, _)| host)
+    }
+
+    fn started(&self) -> Option<(Host, Instant)> {
         self.host.get().cloned()
     }
 
@@ -282,7 +287,7 @@ impl Gateway {
         self.observers.iter().for_each(|observer| observer.synchronized(&pods, &containers));
         let link = self.link.borrow().clone();
         let engine = link.engine.unwrap_or_default();
-        if let Some(host) = self.host.get() {
+        if let Some(host) = self.host() {
             host.set_runtime(&engine.name, &engine.version, &engine.told);
             host.renew(pods, containers);
         } else if let Some(mut config) = self.config().take() {
@@ -294,7 +299,7 @@ impl Gateway {
             config.pods = pods;
             config.containers = containers;
             match Host::spawn(config, Bridge { gateway: Arc::clone(self) }) {
-                Ok(host) => drop(self.host.set(host)),
+                Ok(host) => drop(self.host.set((host, Instant::now()))),
                 Err(error) => tracing::error!("failed to {error}"),
             }
         }
@@ -341,7 +346,7 @@ impl Gateway {
         }
         self.validator.replace(new.validator);
         let plugins = plugin::settings(new.plugins);
-        match (self.host.get(), &mut *self.config()) {
+        match (self.host(), &mut *self.config()) {
             (Some(host), _) => host.set_plugins(plugins),
             (None, Some(config)) => config.plugins = plugins,
             (None, None) => {}

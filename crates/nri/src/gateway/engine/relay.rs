@@ -14,7 +14,7 @@ use nri_wire::io::tokio::Request;
 use nri_wire::service::{self, Rpc};
 use nri_wire::ttrpc::{Code, Status};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::super::Gateway;
@@ -97,18 +97,18 @@ struct Way {
 }
 
 impl Way {
-    /// The host, once the plugins that it launches are there: for as long as the request can wait for that.
+    /// The host. The first requests after its start wait a moment for the plugins that it launches, so that their
+    /// containers do not start without them; all together wait for half of one request's time.
     async fn host(&self) -> Result<(Host, Instant), Status> {
         let timeout = self.timeout.unwrap_or_else(|| self.gateway.request_timeout());
-        let deadline = self.arrived + timeout;
-        let host = self.gateway.host().ok_or_else(|| {
+        let (host, started) = self.gateway.started().ok_or_else(|| {
             Status::new(Code::FailedPrecondition, "the gateway has not been synchronized by the engine")
         })?;
-        let patience = tokio::time::timeout_at(self.arrived + timeout / 2, host.settled());
-        if patience.await.is_err() {
-            warn!("a request does not wait any longer for plugins that are being launched");
+        let patience = (started + timeout / 2).min(self.arrived + timeout / 2);
+        if self.arrived < patience && timeout_at(patience, host.settled()).await.is_err() {
+            warn!("requests do not wait any longer for plugins that are being launched");
         }
-        Ok((host, deadline))
+        Ok((host, self.arrived + timeout))
     }
 
     async fn create(
