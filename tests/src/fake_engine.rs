@@ -1,5 +1,5 @@
 //! An engine that does what a test says: it listens as containerd does, takes the registration of whoever connects (the
-//! gateway, a plugin), and makes the calls of an engine one by one. No container runs.
+//! gateway, a plugin), and makes the calls of an engine one by one. No container runs. It lives on the test's own runtime: a test that blocks stops it.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {

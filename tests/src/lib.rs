@@ -18,6 +18,7 @@ pub mod gateway;
 pub mod go;
 pub mod image;
 pub mod merge;
+pub mod openmetrics;
 pub mod oracle;
 pub mod ours;
 pub mod plugin;

@@ -144,6 +144,29 @@ fn gateways_that_are_not_there() {
 }
 
 #[test]
+fn sockets_of_a_gateway() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (engine, listen, control) = (path("engine.sock"), path("nri.sock"), path("control.sock"));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    fs::write(path("file"), "").unwrap();
+    let gateway = |control: &str, metrics: &str, code, expect: &str| {
+        let state = path("state");
+        let args = ["gateway", "--engine-socket", &engine, "--listen", &listen, "--state-dir", &state];
+        let more = ["--control", control, "--metrics", metrics];
+        check(&[&args[..], &more[..]].concat(), code, expect);
+        assert!(!dir.path().join("nri.sock").exists(), "{expect}");
+    };
+    gateway(&control, "9464", 2, "error: --metrics 9464: an IP address with port is expected, such as 127");
+    gateway(&control, &taken, 3, &format!("error: failed to listen at {taken} for --metrics: Address"));
+    let file = path("file");
+    let unix = format!("unix:{file}");
+    gateway(&control, &unix, 3, &format!("error: --metrics: failed to listen at {file}: there is something"));
+    gateway(&file, "127.0.0.1:0", 3, &format!("error: --control: failed to listen at {file}: there is"));
+}
+
+#[test]
 fn a_gateway_of_root_is_for_root() {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
