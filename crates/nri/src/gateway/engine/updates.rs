@@ -104,6 +104,7 @@ impl Updates {
         let mut taken: BTreeSet<String> = updates.iter().map(|update| update.container_id.clone()).collect();
         taken.insert(id.to_owned());
         let mut state = self.state();
+        state.queue.retain(|wish| !wish.has_failed());
         for wish in std::mem::take(&mut state.queue) {
             let free = wish.updates.iter().all(|update| !taken.contains(&update.container_id));
             // Whether it goes or stays: what comes after it for the same container stays behind it.
@@ -131,6 +132,7 @@ impl Updates {
         loop {
             let next = {
                 let mut state = self.state();
+                state.queue.retain(|wish| !wish.has_failed());
                 match (state.in_flight, state.engine.clone()) {
                     (0, Some(engine)) => state.queue.pop_front().map(|wish| (wish, engine)),
                     _ => None,
@@ -153,6 +155,11 @@ impl Updates {
 }
 
 impl Wish {
+    /// Its plugin has been told that it failed: it must not happen after all.
+    fn has_failed(&self) -> bool {
+        self.reply.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
+
     /// One answer may update a container once.
     fn has_distinct_targets(&self) -> bool {
         let mut ids = BTreeSet::new();
