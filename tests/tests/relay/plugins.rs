@@ -179,3 +179,22 @@ async fn a_silent_plugin_costs_one_deadline_once() {
     }
     drop(silent);
 }
+
+/// A node with 5,000 containers: the engine is answered at once, and a plugin is told all of them in parts.
+#[tokio::test]
+async fn five_thousand_containers() {
+    let bench = Bench::new(&[]);
+    let client = bench.engine.accept().await;
+    client.configure().await;
+    let containers: Vec<_> = (0..5000)
+        .map(|number| {
+            let mut container = container(&format!("c{number}"), "p1");
+            container.env = (0..20).map(|n| format!("VARIABLE_{n}={}", "x".repeat(100))).collect();
+            container
+        })
+        .collect();
+    client.synchronize(vec![pod("p1")], containers).await;
+    bench.until_ready().await;
+    let plugin = bench.plugin("10", "a").await;
+    assert_eq!((plugin.synchronized.pods.len(), plugin.synchronized.containers.len()), (1, 5000));
+}
