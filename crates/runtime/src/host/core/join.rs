@@ -181,9 +181,7 @@ impl Core {
         }
         let seat = plugin.seat;
         let name = plugin.name.clone();
-        if let Some(name) = &name {
-            self.show_asked(name, || Said::Synchronize(answer.clone()), unknown);
-        }
+        self.show_asked(id, || Said::Synchronize(answer.clone()), unknown);
         if let Some(name) = name
             && !answer.update.is_empty()
         {

@@ -188,7 +188,7 @@ impl Core {
     ) -> Result<Permission, Refusal> {
         match self.plugins.get(&id) {
             Some(plugin @ Plugin { name: Some(name), .. }) if plugin.is_active() => {
-                self.show_asked(name, || Said::UpdateContainers(request.clone()), unknown);
+                self.show_asked(id, || Said::UpdateContainers(request.clone()), unknown);
                 let asked = Asked { plugin: name, basis: Other { targets: &self.table }, unknown };
                 let verdict = self.setup.judge.judge(&asked, request);
                 let passed = pass(name, verdict.permitted.ok_or(Refusal::Denied)?);
