@@ -58,6 +58,10 @@ pub const EXIT_GRACE: Duration = Duration::from_millis(200);
 pub const TERM_GRACE: Duration = Duration::from_secs(1);
 /// Longest line of a launched plugin's standard error that is logged as one line, in bytes.
 pub const STDERR_LINE_MAX: usize = 4096;
+/// Most lines of a launched plugin's standard error that are logged in a second.
+pub const STDERR_LINES_MAX: u32 = 200;
+/// Most bytes of it that are read in a second; a plugin that writes more has to wait.
+pub const STDERR_BYTES_MAX: usize = 8 << 20;
 /// Pause after a failed accept (quirk A9).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Longest configuration text of a plugin, in bytes: it must fit into one Configure message.

@@ -44,6 +44,7 @@ mod launch;
 mod listen;
 mod outcome;
 mod status;
+mod stderr;
 #[cfg(test)]
 mod tests;
 

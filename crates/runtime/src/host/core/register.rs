@@ -71,7 +71,7 @@ impl Core {
         now: Instant,
     ) -> Result<PluginId, TooManyUnregistered> {
         let unregistered = self.plugins.values().filter(|p| p.is_unregistered() && p.seat.is_none()).count();
-        if seat.is_none() && (self.stopping || unregistered >= UNREGISTERED_MAX) {
+        if self.stopping || (seat.is_none() && unregistered >= UNREGISTERED_MAX) {
             self.totals.refused += 1;
             return Err(TooManyUnregistered);
         }
