@@ -9,4 +9,5 @@
 )]
 
 mod kit;
+mod required;
 mod same;
