@@ -9,5 +9,6 @@
 )]
 
 mod kit;
+mod recorded;
 mod required;
 mod same;
