@@ -50,6 +50,9 @@ pub const BACK_OFF_NAMES_MAX: usize = 256;
 /// Most events that are kept for a plugin while it joins; more and the joining is given up.
 pub const MISSED_EVENTS_MAX: usize = 4096;
 
+/// Most paths of fields that could not be passed on that are logged, each once.
+pub const LOST_PATHS_MAX: usize = 256;
+
 /// What a plugin gets for its Shutdown call (quirk B8).
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 /// What a launched plugin gets between the end of its connection and SIGTERM.

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, warn};
 
 use super::call;
+use super::caller::Caller;
 use super::config::{Asking, Embedder, PluginSettings, SharedEmbedder, Tracer};
 use super::core::{
     Action, CallId, Completion, Core, End, Origin, Permission, PluginId, Refusal, RequestId, SeatId,
@@ -36,7 +37,7 @@ pub(super) enum Order {
     Submit {
         id: RequestId,
         submission: Box<Submission>,
-        deadline: Instant,
+        caller: Caller,
         reply: oneshot::Sender<Result<Completion, Failure>>,
     },
     Cancel(RequestId),
@@ -190,9 +191,9 @@ impl Actor {
 
     fn handle_order(&mut self, order: Order) {
         match order {
-            Order::Submit { id, submission, deadline, reply } => {
+            Order::Submit { id, submission, caller: Caller { deadline, unknown }, reply } => {
                 self.replies.insert(id, reply);
-                self.core.handle_request(id, *submission, deadline.into_std(), now());
+                self.core.handle_request(id, *submission, unknown, deadline.into_std(), now());
             }
             Order::Cancel(id) => {
                 if self.replies.remove(&id).is_some() {
@@ -233,11 +234,11 @@ impl Actor {
     fn act(&mut self) {
         while let Some(action) = self.core.poll_action() {
             match action {
-                Action::Call { plugin, call, message, deadline } => {
+                Action::Call { plugin, call, parcel, deadline } => {
                     let Some(peer) = self.peers.get(&plugin).cloned() else { continue };
                     let (sender, deadline) = (self.sender.clone(), Instant::from_std(deadline));
                     self.tasks.spawn(async move {
-                        let end = call::make(&peer, message, deadline).await;
+                        let end = call::make(&peer, parcel, deadline).await;
                         drop(sender.send(News::End { call, end }));
                     });
                 }

@@ -1,6 +1,7 @@
 //! The whole host over socket pairs, with plugins written out in the test.
 
 mod launch;
+mod unknown;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
