@@ -119,6 +119,7 @@ pub(crate) fn main(args: &Args) -> ExitCode {
 /// Everything that can be wrong before anything is touched.
 fn gateway(args: &Args) -> Result<Gateway, Failure> {
     let settings = args.source.read()?;
+    settings.check()?;
     let config = Config {
         plugin_dir: settings.plugin_dir.clone(),
         plugin_config_dir: settings.plugin_config_dir.clone(),
@@ -197,6 +198,7 @@ async fn run(mut gateway: Gateway) -> Result<ExitCode, Failure> {
 /// Says once that everything is there: the engine, and the plugins that are launched.
 #[expect(clippy::print_stderr, reason = "the line that scripts wait for")]
 async fn announce(gateway: Arc<Gateway>) {
+    notify::waiting(&gateway.settings.engine_socket);
     let mut link = gateway.link.subscribe();
     if link.wait_for(|link| link.connected).await.is_err() {
         return;

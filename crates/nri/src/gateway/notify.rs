@@ -1,7 +1,15 @@
 //! What the service manager is told, if there is one that listens (`sd_notify(3)`).
 
+use std::path::Path;
+
 use sd_notify::NotifyState;
 use tracing::warn;
+
+/// It listens, and the engine is not there yet.
+pub(crate) fn waiting(engine: &Path) {
+    let status = format!("waiting for the engine at {}", engine.display());
+    tell(&[NotifyState::Status(&status)]);
+}
 
 /// Everything is there.
 pub(crate) fn ready(engine: &str) {

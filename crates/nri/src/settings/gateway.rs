@@ -1,7 +1,8 @@
 //! The settings of `nri gateway`: its flags and its file are one type, so that both have the same names.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use nri_runtime::host::Socket;
 use nri_runtime::validate::DefaultValidator;
@@ -156,7 +157,7 @@ impl Gateway {
 }
 
 /// A gateway that listens where its engine does would take the engine's socket away, or connect to itself.
-fn distinct(engine: &std::path::Path, listen: &[Socket]) -> Result<(), Failure> {
+fn distinct(engine: &Path, listen: &[Socket]) -> Result<(), Failure> {
     for (at, socket) in listen.iter().enumerate() {
         let path = socket.path.display();
         if socket.path == engine {
@@ -177,6 +178,33 @@ fn distinct(engine: &std::path::Path, listen: &[Socket]) -> Result<(), Failure> 
 }
 
 impl Settings {
+    /// Looks at what the settings name: what can be wrong with a directory is said at the start.
+    ///
+    /// # Errors
+    /// A directory that cannot be used. One that is not there may come with a plugin's package.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        for (key, dir) in [("plugin-dir", &self.plugin_dir), ("plugin-config-dir", &self.plugin_config_dir)] {
+            let Some(dir) = dir else { continue };
+            let shown = dir.display();
+            match std::fs::read_dir(dir) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    tracing::warn!("{key} {shown} is not there; no plugin comes from it");
+                }
+                Err(error) => {
+                    return Err(Failure::usage(format!("cannot use {key} {shown}: {error}")));
+                }
+            }
+        }
+        for socket in self.listen.iter().filter(|socket| socket.mode & 0o002 != 0) {
+            let (path, mode) = (socket.path.display(), socket.mode);
+            tracing::warn!(
+                "{path} has mode {mode:04o}: every user of this machine may change containers through it"
+            );
+        }
+        Ok(())
+    }
+
     /// The keys that differ and count only at a start.
     pub(crate) fn needing_restart(&self, new: &Self) -> Vec<&'static str> {
         [

@@ -39,6 +39,8 @@ pub enum SkipReason {
     NotUtf8,
     /// It has no execute bit.
     NotExecutable,
+    /// A directory.
+    Directory,
     /// Something that is no file, or a link to nothing.
     NotAFile,
     /// It cannot be looked at.
@@ -59,6 +61,7 @@ impl fmt::Display for SkipReason {
             Self::Name(error) => write!(f, "{error}"),
             Self::NotUtf8 => f.write_str("its name is not UTF-8"),
             Self::NotExecutable => f.write_str("it is not executable (chmod +x)"),
+            Self::Directory => f.write_str("it is a directory"),
             Self::NotAFile => f.write_str("it is no regular file, nor a link to one"),
             Self::Unreadable(error) => write!(f, "{error}"),
             Self::Config(path, error) => {
@@ -90,7 +93,7 @@ pub fn discover(dir: &Path, config_dir: Option<&Path>) -> io::Result<Discovered>
     Ok(found)
 }
 
-/// One entry of the directory. None: a directory, which is no attempt at a plugin.
+/// One entry of the directory. None: a hidden directory, such as volumes of Kubernetes have.
 fn look_at(path: &Path, config_dir: Option<&Path>) -> Result<Option<Program>, SkipReason> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -98,7 +101,8 @@ fn look_at(path: &Path, config_dir: Option<&Path>) -> Result<Option<Program>, Sk
         Err(error) => return Err(SkipReason::Unreadable(error)),
     };
     if metadata.is_dir() {
-        return Ok(None);
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        return if hidden { Ok(None) } else { Err(SkipReason::Directory) };
     }
     if !metadata.is_file() {
         return Err(SkipReason::NotAFile);
@@ -150,6 +154,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (dir, conf) = (root.path().join("plugins"), root.path().join("conf"));
         fs::create_dir_all(dir.join("30-directory")).unwrap();
+        fs::create_dir_all(dir.join("..data")).unwrap();
         fs::create_dir_all(conf.join("11-broken.conf")).unwrap();
         for (name, mode) in
             [("20-b", 0o755), ("10-a", 0o700), ("README", 0o755), ("11-broken", 0o755), ("40-plain", 0o644)]
@@ -169,13 +174,14 @@ mod tests {
         let skipped: Vec<_> = found.skipped.iter().map(ToString::to_string).collect();
         for (line, parts) in skipped.iter().zip([
             ["11-broken", "11-broken.conf cannot be read"],
+            ["30-directory", "it is a directory"],
             ["40-plain", "not executable"],
             ["50-dangling", "nor a link to one"],
             ["README", "idx-pluginname expected"],
         ]) {
             assert!(parts.iter().all(|part| line.contains(part)), "{line}");
         }
-        assert_eq!(skipped.len(), 4);
+        assert_eq!(skipped.len(), 5);
     }
 
     #[test]

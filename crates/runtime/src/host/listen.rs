@@ -96,6 +96,8 @@ impl Listener {
     pub fn bind(socket: &Socket) -> Result<Self, ListenError> {
         let path = socket.path.as_path();
         let failed = |error| ListenError::Io(path.to_owned(), error);
+        // The name that it is bound under may be shorter: then nobody could connect.
+        SocketAddrUnix::new(path).map_err(|error| failed(error.into()))?;
         let dir = match path.parent() {
             Some(dir) if !dir.as_os_str().is_empty() => dir,
             _ => Path::new("."),
