@@ -10,6 +10,11 @@ pub(crate) const RECONNECT_MAX: Duration = Duration::from_secs(5);
 pub(crate) const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the engine may take over updates that plugins ask for on their own account.
 pub(crate) const UNSOLICITED_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause before such updates with engines that may hang else (`engine/updates.rs`): many times what containerd needs from
+/// one of its locks to the other.
+pub(crate) const UNSOLICITED_PAUSE: Duration = Duration::from_millis(20);
+/// The same after a StopContainer: what containerd needs to carry out some updates of plugins in its answer.
+pub(crate) const UNSOLICITED_PAUSE_STOP: Duration = Duration::from_millis(500);
 /// Most such updates that wait for the engine.
 pub(crate) const UNSOLICITED_MAX: usize = 1024;
 /// Most bytes that the parts of one Synchronize may have together.

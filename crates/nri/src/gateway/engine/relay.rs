@@ -115,7 +115,7 @@ impl Way {
         self,
         asked: nri_wire::api::CreateContainerRequest,
     ) -> Result<CreateContainerResponse, Status> {
-        let _flight = self.gateway.updates.begin();
+        let _flight = self.gateway.updates.begin(Event::CreateContainer);
         let (host, deadline) = self.host().await?;
         let (pod, container) = (asked.pod.clone(), asked.container.clone());
         let id = container.as_ref().map(|container| container.id.clone()).unwrap_or_default();
@@ -132,7 +132,7 @@ impl Way {
         settle(&mut adjust);
         let mut update = created.merged.updates;
         let mut evict = created.merged.evictions.into_iter().map(|evicted| evicted.eviction).collect();
-        self.gateway.updates.fold(&id, &mut update, &mut evict);
+        self.gateway.updates.fold(Event::CreateContainer, &id, &mut update, &mut evict);
         Ok(CreateContainerResponse { adjust: Some(adjust), update, evict })
     }
 
@@ -140,7 +140,7 @@ impl Way {
         self,
         asked: nri_wire::api::UpdateContainerRequest,
     ) -> Result<UpdateContainerResponse, Status> {
-        let _flight = self.gateway.updates.begin();
+        let _flight = self.gateway.updates.begin(Event::UpdateContainer);
         let (host, deadline) = self.host().await?;
         let (pod, container, resources) =
             (asked.pod.clone(), asked.container.clone(), asked.linux_resources.clone());
@@ -158,13 +158,13 @@ impl Way {
         let updated = result.map_err(|failure| status(&failure))?;
         let mut update = updated.merged.updates;
         let mut evict = updated.merged.evictions.into_iter().map(|evicted| evicted.eviction).collect();
-        self.gateway.updates.fold(&id, &mut update, &mut evict);
+        self.gateway.updates.fold(Event::UpdateContainer, &id, &mut update, &mut evict);
         update.extend(updated.merged.own);
         Ok(UpdateContainerResponse { update, evict })
     }
 
     async fn stop(self, asked: nri_wire::api::StopContainerRequest) -> Result<StopContainerResponse, Status> {
-        let _flight = self.gateway.updates.begin();
+        let _flight = self.gateway.updates.begin(Event::StopContainer);
         let (host, deadline) = self.host().await?;
         let (pod, container) = (asked.pod.clone(), asked.container.clone());
         let id = container.as_ref().map(|container| container.id.clone()).unwrap_or_default();
@@ -174,7 +174,7 @@ impl Way {
         let mut update = result.map_err(|failure| status(&failure))?.merged.updates;
         // The protocol has no place for evictions here; none of those that wait must be lost for that.
         let mut evictions = Vec::new();
-        self.gateway.updates.fold(&id, &mut update, &mut evictions);
+        self.gateway.updates.fold(Event::StopContainer, &id, &mut update, &mut evictions);
         if !evictions.is_empty() {
             warn!(
                 "{} evictions cannot go out with a StopContainer: no engine carries them out",
@@ -188,7 +188,7 @@ impl Way {
         self,
         asked: nri_wire::api::UpdatePodSandboxRequest,
     ) -> Result<nri_wire::api::UpdatePodSandboxResponse, Status> {
-        let _flight = self.gateway.updates.begin();
+        let _flight = self.gateway.updates.begin(Event::UpdatePodSandbox);
         let (host, deadline) = self.host().await?;
         let (pod, resources) = (asked.pod.clone(), asked.linux_resources.clone());
         let result = host.update_pod_sandbox(asked, deadline).await;
@@ -206,9 +206,9 @@ impl Way {
 
     /// One of the nine events that are only told.
     async fn tell(self, notice: StateChangeEvent) -> Result<nri_wire::api::Empty, Status> {
-        let _flight = self.gateway.updates.begin();
-        let (host, deadline) = self.host().await?;
         let event = notice.event();
+        let _flight = self.gateway.updates.begin(event);
+        let (host, deadline) = self.host().await?;
         let missing = |what| Status::new(Code::InvalidArgument, format!("the event has no {what}"));
         let pod = notice.pod.ok_or_else(|| missing("pod"))?;
         let container = notice.container;

@@ -74,7 +74,7 @@ pub(super) async fn run(gateway: &Arc<Gateway>, attempt: u32) -> End {
         tasks: JoinSet::new(),
     };
     let end = session.serve(requests).await;
-    gateway.updates.connected(None);
+    gateway.updates.disconnected();
     peer.close("the gateway is done with it");
     end
 }
@@ -177,7 +177,8 @@ impl Session<'_> {
             self.stage = Stage::Synchronized;
             let (pods, containers) = (std::mem::take(&mut self.pods), std::mem::take(&mut self.containers));
             self.gateway.synchronized(pods, containers);
-            self.gateway.updates.connected(Some(self.peer.clone()));
+            let nri = self.gateway.link.borrow().engine.as_ref().and_then(|engine| engine.nri);
+            self.gateway.updates.connected(self.peer.clone(), nri);
         }
     }
 }

@@ -4,19 +4,30 @@
 //! updates go out with the answer to the request in flight where that can carry them, else when no request is in flight.
 //! A plugin that has a request in hand itself is not made to wait for that: its updates are taken, and what becomes of
 //! them is logged.
+//!
+//! Engines up to NRI 0.12.0 have two locks, and take them in one order for a request and in the other for a call of
+//! ours: where the two meet, containerd hangs for good, with every pod operation of the node (seen in 2.2.9 and 2.3.7; it
+//! does so with any plugin that updates on its own account). Our call must come between the first lock of a request and its
+//! second. That is a fraction of a millisecond, but a request that waited for our last call begins just when that is
+//! done; and a removal stops its container first under the same first lock, and carries out the updates in our answer to
+//! that before it goes on. So to such an engine a call goes only after a pause since the last call and the last
+//! request, longer after a stop, and a stop's answer carries nothing that can wait.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nri_wire::api::{ContainerEviction, ContainerUpdate, UpdateContainersRequest};
-use nri_wire::io::tokio::Peer;
+use nri_wire::event::Event;
+use nri_wire::io::tokio::{CallError, Peer};
 use nri_wire::name::PluginName;
 use nri_wire::service::UpdateContainers;
+use nri_wire::version::NriVersion;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::warn;
 
-use super::super::limits::{UNSOLICITED_MAX, UNSOLICITED_TIMEOUT};
+use super::super::limits::{UNSOLICITED_MAX, UNSOLICITED_PAUSE, UNSOLICITED_PAUSE_STOP, UNSOLICITED_TIMEOUT};
 
 /// The updates that wait for the engine. Clones are the same queue.
 #[derive(Clone, Default)]
@@ -32,6 +43,10 @@ struct State {
     /// Requests of the engine that wait for our answer.
     in_flight: usize,
     engine: Option<Peer>,
+    /// It may lock itself up: no call without a pause.
+    delicate: bool,
+    /// The end of that pause.
+    not_before: Option<Instant>,
 }
 
 /// What one plugin asks for at once.
@@ -44,7 +59,11 @@ struct Wish {
 }
 
 /// A request of the engine that waits for our answer; the end of it is its drop.
-pub(crate) struct InFlight(Updates);
+pub(crate) struct InFlight {
+    updates: Updates,
+    /// The pause after it.
+    pause: Duration,
+}
 
 impl Updates {
     /// Takes in what a plugin asks for, and gives back what failed: once that is known, or nothing at once for a plugin
@@ -84,9 +103,10 @@ impl Updates {
     }
 
     /// A request of the engine begins.
-    pub(crate) fn begin(&self) -> InFlight {
+    pub(crate) fn begin(&self, event: Event) -> InFlight {
         self.state().in_flight += 1;
-        InFlight(self.clone())
+        let pause = if event == Event::StopContainer { UNSOLICITED_PAUSE_STOP } else { UNSOLICITED_PAUSE };
+        InFlight { updates: self.clone(), pause }
     }
 
     /// How many requests of the engine wait for our answer.
@@ -94,9 +114,11 @@ impl Updates {
         self.state().in_flight
     }
 
-    /// Puts what waits into an answer that can carry it: one update per container, none of the answer's own (`id`).
+    /// Puts what waits into an answer to `event`, which can carry it: one update per container, none of the answer's own
+    /// (`id`).
     pub(crate) fn fold(
         &self,
+        event: Event,
         id: &str,
         updates: &mut Vec<ContainerUpdate>,
         evictions: &mut Vec<ContainerEviction>,
@@ -104,6 +126,9 @@ impl Updates {
         let mut taken: BTreeSet<String> = updates.iter().map(|update| update.container_id.clone()).collect();
         taken.insert(id.to_owned());
         let mut state = self.state();
+        if state.delicate && event == Event::StopContainer {
+            return;
+        }
         state.queue.retain(|wish| !wish.has_failed());
         for wish in std::mem::take(&mut state.queue) {
             let free = wish.updates.iter().all(|update| !taken.contains(&update.container_id));
@@ -121,37 +146,66 @@ impl Updates {
         }
     }
 
-    /// The engine's connection, or none.
-    pub(crate) fn connected(&self, engine: Option<Peer>) {
-        self.state().engine = engine;
+    /// There is an engine, and its NRI version is this, as far as that can be known.
+    pub(crate) fn connected(&self, engine: Peer, nri: Option<NriVersion>) {
+        let mut state = self.state();
+        state.engine = Some(engine);
+        state.delicate = !nri.is_some_and(NriVersion::takes_updates_at_any_time);
         self.changed.notify_one();
+    }
+
+    /// There is no engine.
+    pub(crate) fn disconnected(&self) {
+        self.state().engine = None;
     }
 
     /// Sends what waits, whenever no request of the engine is in flight. Never ends.
     pub(crate) async fn send(&self, mut sent: impl FnMut(&PluginName, &[ContainerUpdate], usize)) {
         loop {
-            let next = {
-                let mut state = self.state();
-                state.queue.retain(|wish| !wish.has_failed());
-                match (state.in_flight, state.engine.clone()) {
-                    (0, Some(engine)) => state.queue.pop_front().map(|wish| (wish, engine)),
-                    _ => None,
-                }
-            };
-            match next {
-                Some((wish, engine)) => {
+            match self.next() {
+                Next::Send(wish, engine) => {
                     let (plugin, updates) = (wish.plugin.clone(), wish.updates.clone());
                     let failed = wish.carry_out(&engine).await;
+                    self.state().pauses(UNSOLICITED_PAUSE);
                     sent(&plugin, &updates, failed);
                 }
-                None => self.changed.notified().await,
+                Next::NotBefore(when) => drop(timeout_at(when, self.changed.notified()).await),
+                Next::Nothing => self.changed.notified().await,
             }
+        }
+    }
+
+    fn next(&self) -> Next {
+        let mut state = self.state();
+        state.queue.retain(|wish| !wish.has_failed());
+        let Some(engine) = state.engine.clone().filter(|_| state.in_flight == 0) else {
+            return Next::Nothing;
+        };
+        if state.queue.is_empty() {
+            return Next::Nothing;
+        }
+        match state.not_before.filter(|when| state.delicate && *when > Instant::now()) {
+            Some(when) => Next::NotBefore(when),
+            None => state.queue.pop_front().map_or(Next::Nothing, |wish| Next::Send(wish, engine)),
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl State {
+    fn pauses(&mut self, pause: Duration) {
+        self.not_before = self.not_before.max(Some(Instant::now() + pause));
+    }
+}
+
+/// What the sender has to do.
+enum Next {
+    Nothing,
+    NotBefore(Instant),
+    Send(Wish, Peer),
 }
 
 impl Wish {
@@ -179,6 +233,11 @@ impl Wish {
             Ok(reply) => reply.message.failed,
             Err(error) => {
                 warn!(%plugin, "the engine does not carry out its updates: {error}");
+                if let CallError::Late(_) = error {
+                    warn!(
+                        "if pods hang as well, restart the engine: with NRI before 0.12.1 it may lock itself up"
+                    );
+                }
                 self.updates
             }
         };
@@ -194,7 +253,11 @@ impl Wish {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.state().in_flight -= 1;
-        self.0.changed.notify_one();
+        {
+            let mut state = self.updates.state();
+            state.in_flight -= 1;
+            state.pauses(self.pause);
+        }
+        self.updates.changed.notify_one();
     }
 }
