@@ -181,11 +181,8 @@ pub fn until_count(name: &str, output: &Path, event: &str, count: usize) -> Json
         if let Some(line) = fits.nth(count.saturating_sub(1)) {
             return line.clone();
         }
-        assert!(
-            Instant::now() < deadline,
-            "{name} has not written {event} {count} times, but:\n{}",
-            fs::read_to_string(output).unwrap_or_default()
-        );
+        let seen = || lines.iter().map(told).collect::<Vec<_>>().join("\n");
+        assert!(Instant::now() < deadline, "{name} has not written {event} {count} times, but:\n{}", seen());
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -202,16 +199,18 @@ pub fn lines(output: &Path) -> Vec<Json> {
 pub fn sequence(lines: &[Json]) -> Vec<String> {
     let own = ["started", "Configure", "Synchronize", "updated", "closed", "failed", "Shutdown"];
     let events = lines.iter().filter(|line| !own.iter().any(|event| line["event"] == *event));
-    events
-        .map(|line| {
-            // A validator's line has the whole request.
-            let about = if line["request"].is_object() { &line["request"] } else { line };
-            let name = |of: &str| about[of]["name"].as_str().unwrap_or_default().to_owned();
-            let event = line["event"].as_str().unwrap_or_default();
-            match name("container") {
-                container if container.is_empty() => format!("{event} {}", name("pod")),
-                container => format!("{event} {}/{container}", name("pod")),
-            }
-        })
-        .collect()
+    events.map(told).collect()
+}
+
+/// A line in short.
+fn told(line: &Json) -> String {
+    // A validator's line has the whole request.
+    let about = if line["request"].is_object() { &line["request"] } else { line };
+    let name = |of: &str| about[of]["name"].as_str().unwrap_or_default().to_owned();
+    let event = line["event"].as_str().unwrap_or_default();
+    let error = line["error"].as_str().map(|error| format!(": {error}")).unwrap_or_default();
+    match name("container") {
+        container if container.is_empty() => format!("{event} {}{error}", name("pod")),
+        container => format!("{event} {}/{container}", name("pod")),
+    }
 }

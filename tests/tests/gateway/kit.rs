@@ -1,11 +1,12 @@
 //! A node: an engine, a client of it, and the socket where plugins connect, which is the engine's own or the gateway's.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nri_tests::cri::Cri;
 use nri_tests::engine::{self, Containerd, Line};
 use nri_tests::gateway::{self, Gateway};
-use nri_tests::plugin::{self, Launched, Maker, Plugin};
+use nri_tests::plugin::{self, Launched, Maker, PATIENCE, Plugin};
 use serde_json::{Value as Json, json};
 
 /// Where plugins are: at the engine itself, or behind the gateway.
@@ -67,6 +68,10 @@ impl Node {
         self.gateway.as_ref().map_or_else(|| self.engine.nri_socket(), Gateway::socket)
     }
 
+    pub(crate) fn gateway(&mut self) -> &mut Gateway {
+        self.gateway.as_mut().unwrap()
+    }
+
     /// Connects a plugin and waits until it is synchronized.
     pub(crate) fn connect(&self, maker: Maker, name: &str, script: &Json) -> Plugin {
         let plugin = self.spawn(maker, name, script);
@@ -101,6 +106,11 @@ impl Node {
         result.unwrap_or_else(|error| panic!("container {name}: {error}\n{}", self.report()))
     }
 
+    /// How often the gateway has connected to the engine, as its log tells.
+    pub(crate) fn connections(&self) -> usize {
+        self.engine.log().matches("00-nri-gateway\\\" connected and synchronized").count()
+    }
+
     /// The logs, for the message of a failed check.
     pub(crate) fn report(&self) -> String {
         let gateway = self.gateway.as_ref().map(Gateway::log).unwrap_or_default();
@@ -119,4 +129,13 @@ pub(crate) fn cgroup(spec: &Json, controller: &str, file: &str) -> String {
     let path = Path::new("/sys/fs/cgroup").join(controller).join(path.trim_start_matches('/')).join(file);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     text.trim().to_owned()
+}
+
+/// Waits until something holds.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

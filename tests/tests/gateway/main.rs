@@ -8,7 +8,11 @@
     reason = "a failed unwrap is the failure report"
 )]
 
+mod bad_plugins;
+mod crash;
+mod joining;
 mod kit;
-mod recorded;
-mod required;
+mod refused;
+mod restart;
 mod same;
+mod updates;

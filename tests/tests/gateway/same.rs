@@ -35,7 +35,7 @@ fn containers_and_events_are_the_same_on_2_2() {
 fn check(line: Line) {
     for (launched, connected) in [(Maker::Go, Maker::Ours), (Maker::Ours, Maker::Go)] {
         let run = |place| run(place, line, launched, connected);
-        let (direct, behind) = match (run(Place::Direct), run(Place::Direct)) {
+        let (direct, behind) = match (run(Place::Direct), run(Place::Behind)) {
             (Ok(direct), Ok(behind)) => (direct, behind),
             (Err(what), _) | (_, Err(what)) => return skipped(&what),
         };
