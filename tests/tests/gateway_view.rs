@@ -8,9 +8,11 @@
     reason = "a failed unwrap is the failure report"
 )]
 
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -29,7 +31,11 @@ async fn plugins_and_metrics() {
     let folder = tempfile::tempdir().unwrap();
     let metrics = folder.path().join("metrics.sock");
     let engine = FakeEngine::bind(&folder.path().join("engine.sock")).unwrap();
-    let mut gateway = start(&folder.path().join("engine.sock"), &metrics, folder.path());
+    let script = json!({"answers": {"CreateContainer": [
+        {"for": "bad", "error": "no such thing"},
+        {"adjust": {"env": [{"key": "A", "value": "1"}]}},
+    ]}});
+    let mut gateway = start(&folder.path().join("engine.sock"), &metrics, folder.path(), &script);
 
     // Before the engine: there is nothing, and that is said.
     until("the control socket is there", || gateway.control().exists() && metrics.exists()).await;
@@ -70,6 +76,65 @@ async fn plugins_and_metrics() {
     let control = gateway.control();
     assert_eq!(gateway.end(Signal::TERM).code(), Some(0), "{}", gateway.log());
     assert!(!control.exists() && !metrics.exists());
+}
+
+/// A plugin that does not answer in time: what is shown and counted of it while it owes the answer.
+#[tokio::test]
+async fn a_late_plugin() {
+    let folder = tempfile::tempdir().unwrap();
+    let metrics = folder.path().join("metrics.sock");
+    let socket = folder.path().join("engine.sock");
+    let engine = FakeEngine::bind(&socket).unwrap();
+    let script = json!({"events": ["CreateContainer"], "answers": {"CreateContainer": [{"never": true}]}});
+    let gateway = start(&socket, &metrics, folder.path(), &script);
+    let mut client = engine.accept().await;
+    client.configure.request_timeout = 300;
+    client.configure().await;
+    client.synchronize(vec![pod("p1")], vec![]).await;
+    gateway.wait_until_ready(1);
+    for id in ["c1", "c2"] {
+        client.create(&pod("p1"), &container(id, "p1")).await.unwrap();
+    }
+    let plugin = &plugins(&gateway)["plugins"][0];
+    assert_eq!(
+        [&plugin["state"], &plugin["answers"], &plugin["lates"], &plugin["skipped"]],
+        [&json!("late"), &json!(0), &json!(1), &json!(1)],
+        "{plugin}"
+    );
+    assert!(table(&gateway).contains("\n10-launched  late "), "{}", table(&gateway));
+    let samples = scrape(&metrics);
+    for (series, expect) in [
+        (r#"nri_plugin_failures_total{plugin="10-launched",reason="timeout"}"#, 1.0),
+        (r#"nri_plugin_skipped_total{plugin="10-launched"}"#, 1.0),
+        (r#"nri_plugin_request_duration_seconds_count{plugin="10-launched",event="CreateContainer"}"#, 1.0),
+        (r#"nri_requests_total{operation="CreateContainer",result="ok"}"#, 2.0),
+    ] {
+        assert_eq!(samples.value(series), Some(expect), "{series}\n{samples:#?}");
+    }
+}
+
+/// Whoever gets at the control socket without being root gets nothing from it.
+#[tokio::test]
+async fn others_get_no_answer() {
+    if !nri_tests::is_root() {
+        return nri_tests::skipped("another user at the control socket; root is needed");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Gateway::spawn(&folder.path().join("engine.sock"), &Settings::default());
+    until("the control socket is there", || gateway.control().exists()).await;
+    let open = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    open(&gateway.control(), 0o666);
+    open(gateway.control().parent().unwrap(), 0o755);
+    open(folder.path(), 0o755);
+    let copy = folder.path().join("nri");
+    std::fs::copy(nri(), &copy).unwrap();
+    let mut command = Command::new(&copy);
+    command.uid(65534).args(["plugins", "--control"]).arg(gateway.control()).current_dir("/");
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(3), 0), "{said}");
+    assert!(said.contains(" ended the connection: it answers to root"), "{said}");
+    assert_eq!(plugins(&gateway)["version"], json!(1));
 }
 
 /// A second gateway leaves the first one's control socket alone, and serves its plugins all the same.
@@ -117,13 +182,9 @@ impl Drop for Ended {
     }
 }
 
-/// A launched plugin that sets a variable and refuses the container `bad`.
-fn start(engine: &Path, metrics: &Path, folder: &Path) -> Gateway {
-    let script = json!({"answers": {"CreateContainer": [
-        {"for": "bad", "error": "no such thing"},
-        {"adjust": {"env": [{"key": "A", "value": "1"}]}},
-    ]}});
-    let launched = Launched::new(Maker::Ours, "10-launched", &script, &folder.join("lines")).unwrap();
+/// A gateway with metrics and one launched plugin.
+fn start(engine: &Path, metrics: &Path, folder: &Path, script: &Value) -> Gateway {
+    let launched = Launched::new(Maker::Ours, "10-launched", script, &folder.join("lines")).unwrap();
     let address = format!("unix:{}", metrics.display());
     let settings = Settings { plugins: vec![launched], args: vec!["--metrics".into(), address.into()] };
     Gateway::spawn(engine, &settings)

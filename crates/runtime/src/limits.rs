@@ -50,6 +50,9 @@ pub const BACK_OFF_NAMES_MAX: usize = 256;
 /// Most events that are kept for a plugin while it joins; more and the joining is given up.
 pub const MISSED_EVENTS_MAX: usize = 4096;
 
+/// Most paths of fields that could not be passed on that are logged, each once.
+pub const LOST_PATHS_MAX: usize = 256;
+
 /// What a plugin gets for its Shutdown call (quirk B8).
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 /// What a launched plugin gets between the end of its connection and SIGTERM.
@@ -58,6 +61,10 @@ pub const EXIT_GRACE: Duration = Duration::from_millis(200);
 pub const TERM_GRACE: Duration = Duration::from_secs(1);
 /// Longest line of a launched plugin's standard error that is logged as one line, in bytes.
 pub const STDERR_LINE_MAX: usize = 4096;
+/// Most lines of a launched plugin's standard error that are logged in a second.
+pub const STDERR_LINES_MAX: u32 = 200;
+/// Most bytes of it that are read in a second; a plugin that writes more has to wait.
+pub const STDERR_BYTES_MAX: usize = 8 << 20;
 /// Pause after a failed accept (quirk A9).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Longest configuration text of a plugin, in bytes: it must fit into one Configure message.

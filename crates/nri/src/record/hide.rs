@@ -92,12 +92,18 @@ impl Hider<'_> {
 
 impl Replace for Hider<'_> {
     fn variable(&mut self, name: &str, value: &str) -> Value {
+        if value.is_empty() {
+            return format!("{name}=").into();
+        }
         self.note(value);
         let (hmac, len) = self.key.hidden(value);
         json!({ "key": name, "hmac": hmac, "len": len })
     }
 
     fn word(&mut self, word: &str) -> Value {
+        if word.is_empty() {
+            return word.into();
+        }
         self.note(word);
         let (hmac, len) = self.key.hidden(word);
         json!({ "hmac": hmac, "len": len })
@@ -151,7 +157,7 @@ mod tests {
         let shown = |value: &str| key.hidden(value).0;
         let mut line = json!({
             "pod": {"annotations": {"env": "kept", "kubectl.kubernetes.io/last-applied-configuration": "{}"}},
-            "container": {"args": ["sh", "-c"], "env": ["A=secret", "odd", "B=", "C=x=y"],
+            "container": {"args": ["", "sh", "-c"], "env": ["A=secret", "odd", "B=", "C=x=y"],
                 "hooks": {"prestart": [{"path": "/h", "args": ["x"], "env": ["H=1"]}]}},
             "spec": {"process": {"env": ["A=secret"], "args": ["sh"]},
                 "linux": {"seccomp": {"syscalls": [{"names": ["clone"], "args": [{"index": 0, "value": 3}]}]}}},
@@ -165,9 +171,9 @@ mod tests {
             json!({
                 "pod": {"annotations": {"env": "kept",
                     "kubectl.kubernetes.io/last-applied-configuration": {"hmac": shown("{}"), "len": 2}}},
-                "container": {"args": [{"hmac": shown("sh"), "len": 2}, {"hmac": shown("-c"), "len": 2}],
+                "container": {"args": ["", {"hmac": shown("sh"), "len": 2}, {"hmac": shown("-c"), "len": 2}],
                     "env": [{"key": "A", "hmac": shown("secret"), "len": 6}, {"hmac": shown("odd"), "len": 3},
-                        {"key": "B", "hmac": shown(""), "len": 0}, {"key": "C", "hmac": shown("x=y"), "len": 3}],
+                        "B=", {"key": "C", "hmac": shown("x=y"), "len": 3}],
                     "hooks": {"prestart": [{"path": "/h", "args": [{"hmac": shown("x"), "len": 1}],
                         "env": [{"key": "H", "hmac": shown("1"), "len": 1}]}]}},
                 "spec": {"process": {"env": [{"key": "A", "hmac": shown("secret"), "len": 6}],

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use nri_runtime::host::{Cause, Consulted, Failure, Given, Known, Outcome, Said};
+use nri_runtime::host::{Cause, Consulted, Failure, Given, Identity, Known, Outcome, Said};
 use nri_wire::api::{Container, LinuxResources, PodSandbox};
 use prost::Message as _;
 use serde_json::{Map, Value, json};
@@ -188,8 +188,12 @@ fn answer(consulted: &Consulted, invalid: Option<&String>) -> Value {
     if let Some(reason) = invalid {
         put(&mut answer, "invalid", reason.as_str().into());
     }
-    if let Some(given) = consulted.given.as_deref().filter(|given| !given.unknown.is_empty()) {
+    let Some(given) = consulted.given.as_deref() else { return answer };
+    if !given.unknown.is_empty() {
         put(&mut answer, "unknown", given.unknown.iter().map(String::as_str).collect());
+    }
+    if given.identity != Identity::default() {
+        put(&mut answer, "facts", serde_json::to_value(&given.identity).unwrap_or_default());
     }
     answer
 }

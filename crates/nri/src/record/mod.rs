@@ -12,6 +12,7 @@
 //!
 //! * `time`: when its result was known, RFC 3339 in UTC.
 //! * `id`: the letter of its event, a running number, and a mark of the process that wrote it: `c17-9f03ac`.
+//! * `answers[].facts`: who the plugin was when it answered (`policy.md` 2); absent where nothing was known.
 //! * `answers[].unknown`: paths of fields of the answer that this version does not know.
 //! * `answers[].invalid`: why an answer could not be read.
 //! * `validators[]` with `gone` or `late`, as in `answers`.
@@ -29,6 +30,7 @@
 //! | a variable of `env`, as name and value | `{"key":"A","value":"secret"}` | `{"key":"A","value":{"hmac":"h1:…","len":6}}` |
 //! | a text in `env` without `=` | `"odd"` | `{"hmac":"h1:…","len":3}` |
 //!
+//! Empty values and words stay, since they are no secrets: an empty first word of `args` is a mark of the protocol.
 //! The same holds for hooks, for an OCI spec's `commandLine`, and for the annotation in which kubectl leaves the whole
 //! manifest. Where a plugin's own words quote such a value, `<hidden>` stands for it. `hmac` is the first half of
 //! HMAC-SHA256 with a random key that only the process that writes has: among lines whose ids have the same mark, equal

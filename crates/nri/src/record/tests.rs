@@ -4,7 +4,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use nri_runtime::host::{Cause, Known, Said};
+use nri_runtime::host::{Cause, Identity, Known, Said};
 use nri_runtime::merge::{Creation, Stop};
 use nri_wire::api::{
     ContainerAdjustment, ContainerEviction, ContainerUpdate, CreateContainerRequest, CreateContainerResponse,
@@ -23,7 +23,14 @@ fn name(text: &str) -> PluginName {
 }
 
 fn consulted(plugin: &str, outcome: Outcome, said: Option<Said>) -> Consulted {
-    let given = said.map(|said| Arc::new(Given { said, unknown: Vec::new(), targets: BTreeMap::default() }));
+    let given = said.map(|said| {
+        Arc::new(Given {
+            identity: Identity::default(),
+            said,
+            unknown: Vec::new(),
+            targets: BTreeMap::default(),
+        })
+    });
     Consulted { plugin: name(plugin), outcome, took: Duration::ZERO, given }
 }
 
@@ -136,6 +143,7 @@ fn lines_have_the_form_of_the_manual() {
     let said = Said::Stop(StopContainerResponse { update: vec![update("c2")] });
     stopped.answers = vec![Consulted {
         given: Some(Arc::new(Given {
+            identity: Identity { uid: Some(7), ..Identity::default() },
             said,
             unknown: vec!["update.linux.9".into()],
             targets: [("c2".to_owned(), known), ("c3".to_owned(), Known::default())].into(),
@@ -145,7 +153,8 @@ fn lines_have_the_form_of_the_manual() {
     check(
         stopped,
         json!({"version": 1, "id": "s7-ab", "event": "StopContainer", "pod": {"id": "p1"}, "container": {},
-        "answers": [{"plugin": "10-a", "update": [{"containerId": "c2"}], "evict": [], "unknown": ["update.linux.9"]}],
+        "answers": [{"plugin": "10-a", "update": [{"containerId": "c2"}], "evict": [], "unknown": ["update.linux.9"],
+                "facts": {"launched": false, "uid": 7, "proofs": ["peer.uid"], "assurance": "medium"}}],
         "targets": {"c2": {"namespace": "prod", "labels": {"a": "b"}, "resources": {"cpu": {"cpus": "0-1"}}},
             "c3": {"resources": {}}}}),
     );
@@ -235,7 +244,10 @@ fn secrets_stay_out_of_the_file() {
                 evict: vec![evict("c1")],
             }),
         ] {
-            recorder.asked(&name("10-a"), &Given { said, unknown: vec![], targets: BTreeMap::default() });
+            recorder.asked(
+                &name("10-a"),
+                &Given { identity: Identity::default(), said, unknown: vec![], targets: BTreeMap::default() },
+            );
         }
         recorder.close();
 

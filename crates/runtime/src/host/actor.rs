@@ -18,13 +18,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, warn};
 
 use super::call;
+use super::caller::Caller;
 use super::config::{Asking, Embedder, PluginSettings, SharedEmbedder, Tracer};
 use super::core::{
     Action, CallId, Completion, Core, End, Origin, Permission, PluginId, Refusal, RequestId, SeatId,
     Submission,
 };
-use super::identity::{Exit, Hasher, Identity, Sha256, observe};
-use super::launch;
+use super::identity::{Exit, Hasher, Sha256, observe};
+use super::launch::{self, Launched, Launcher};
 use super::listen::Listener;
 use super::outcome::Failure;
 use super::status::{PluginStatus, Totals};
@@ -36,7 +37,7 @@ pub(super) enum Order {
     Submit {
         id: RequestId,
         submission: Box<Submission>,
-        deadline: Instant,
+        caller: Caller,
         reply: oneshot::Sender<Result<Completion, Failure>>,
     },
     Cancel(RequestId),
@@ -78,6 +79,10 @@ enum News {
         plugin: PluginId,
         why: String,
     },
+    Launched {
+        seat: SeatId,
+        result: Box<std::io::Result<Launched>>,
+    },
     /// Of a connected plugin's executable.
     Digest {
         plugin: PluginId,
@@ -108,6 +113,7 @@ pub(super) struct Actor {
     processes: BTreeMap<PluginId, oneshot::Sender<()>>,
     replies: BTreeMap<RequestId, oneshot::Sender<Result<Completion, Failure>>>,
     hasher: Hasher,
+    launcher: Launcher,
     tasks: JoinSet<()>,
     accepting: JoinSet<()>,
     stopped: bool,
@@ -124,6 +130,7 @@ impl Actor {
         trace: Option<Tracer>,
     ) -> Self {
         let (sender, news) = mpsc::unbounded_channel();
+        let hasher = Hasher::default();
         let mut accepting = JoinSet::new();
         for listener in listeners {
             accepting.spawn(accept(listener, sender.clone()));
@@ -138,7 +145,8 @@ impl Actor {
             peers: BTreeMap::new(),
             processes: BTreeMap::new(),
             replies: BTreeMap::new(),
-            hasher: Hasher::default(),
+            launcher: Launcher::new(hasher.clone()),
+            hasher,
             tasks: JoinSet::new(),
             accepting,
             stopped: false,
@@ -177,14 +185,15 @@ impl Actor {
         {
             warn!("some tasks did not end in time");
         }
+        self.launcher.end().await;
         self.view.send_modify(|view| view.stopped = true);
     }
 
     fn handle_order(&mut self, order: Order) {
         match order {
-            Order::Submit { id, submission, deadline, reply } => {
+            Order::Submit { id, submission, caller: Caller { deadline, unknown }, reply } => {
                 self.replies.insert(id, reply);
-                self.core.handle_request(id, *submission, deadline.into_std(), now());
+                self.core.handle_request(id, *submission, unknown, deadline.into_std(), now());
             }
             Order::Cancel(id) => {
                 if self.replies.remove(&id).is_some() {
@@ -215,6 +224,7 @@ impl Actor {
                 drop(reply.send(self.core.handle_update_containers(plugin, request, &unknown)));
             }
             News::End { call, end } => self.core.handle_end(call, end, now()),
+            News::Launched { seat, result } => self.launched(seat, *result),
             News::Closed { plugin, why } => self.core.handle_closed(plugin, &why, now()),
             News::Digest { plugin, sha256 } => self.core.handle_digest(plugin, sha256, now()),
         }
@@ -224,11 +234,11 @@ impl Actor {
     fn act(&mut self) {
         while let Some(action) = self.core.poll_action() {
             match action {
-                Action::Call { plugin, call, message, deadline } => {
+                Action::Call { plugin, call, parcel, deadline } => {
                     let Some(peer) = self.peers.get(&plugin).cloned() else { continue };
                     let (sender, deadline) = (self.sender.clone(), Instant::from_std(deadline));
                     self.tasks.spawn(async move {
-                        let end = call::make(&peer, message, deadline).await;
+                        let end = call::make(&peer, parcel, deadline).await;
                         drop(sender.send(News::End { call, end }));
                     });
                 }
@@ -274,27 +284,29 @@ impl Actor {
     }
 
     fn launch(&mut self, seat: SeatId) {
-        let Some(program) = self.core.program(seat) else { return };
-        match launch::launch(program) {
-            Err(error) => self.core.handle_launch_failed(seat, &error.to_string(), now()),
-            Ok(launched) => {
-                let origin = Origin {
-                    pid: launched.pid,
-                    since: SystemTime::now(),
-                    identity: Identity::of_launched(&program.path, None, false),
-                    pending: false,
-                };
-                let Ok(plugin) = self.core.handle_connected(Some(seat), origin, now()) else { return };
-                let (word, end) = oneshot::channel();
-                self.processes.insert(plugin, word);
-                let sender = self.sender.clone();
-                self.tasks.spawn(async move {
-                    let why = launch::mind(launched.child, end).await;
-                    drop(sender.send(News::Closed { plugin, why }));
-                });
-                self.serve(plugin, launched.stream, None);
-            }
-        }
+        let Some(program) = self.core.program(seat).cloned() else { return };
+        let sender = self.sender.clone();
+        self.launcher.launch(program, move |result| {
+            drop(sender.send(News::Launched { seat, result: Box::new(result) }));
+        });
+    }
+
+    fn launched(&mut self, seat: SeatId, result: std::io::Result<Launched>) {
+        let Launched { stream, pid, child, identity } = match result {
+            Ok(launched) => launched,
+            Err(error) => return self.core.handle_launch_failed(seat, &error.to_string(), now()),
+        };
+        let origin = Origin { pid, since: SystemTime::now(), identity, pending: false };
+        // If it comes too late, it ends with this.
+        let Ok(plugin) = self.core.handle_connected(Some(seat), origin, now()) else { return };
+        let (word, end) = oneshot::channel();
+        self.processes.insert(plugin, word);
+        let sender = self.sender.clone();
+        self.tasks.spawn(async move {
+            let why = launch::mind(child, end).await;
+            drop(sender.send(News::Closed { plugin, why }));
+        });
+        self.serve(plugin, stream, None);
     }
 
     /// A plugin has connected by itself.

@@ -9,42 +9,59 @@ use nri_wire::scan::ScanError;
 use nri_wire::service::{self, Rpc};
 use tokio::time::Instant;
 
-use super::core::{Answer, End, Message};
+use super::core::{Answer, End, Message, Parcel};
 
 /// Makes a call and waits for its end, beyond the deadline if it must be: the core decides what is late.
-pub(crate) async fn make(peer: &Peer, message: Message, deadline: Instant) -> End {
-    match message {
-        Message::Configure(m) => call::<service::Configure>(peer, &m, deadline, Answer::Configure).await,
-        Message::Synchronize(m) => {
-            call::<service::Synchronize>(peer, &m, deadline, Answer::Synchronize).await
-        }
-        Message::Shutdown(m) => call::<service::Shutdown>(peer, &m, deadline, |_| Answer::Nothing).await,
-        Message::Create(m) => {
-            call::<service::CreateContainer>(peer, &m, deadline, |a| Answer::Create(Box::new(a))).await
-        }
-        Message::Update(m) => call::<service::UpdateContainer>(peer, &m, deadline, Answer::Update).await,
-        Message::Stop(m) => call::<service::StopContainer>(peer, &m, deadline, Answer::Stop).await,
-        Message::UpdatePod(m) => {
-            call::<service::UpdatePodSandbox>(peer, &m, deadline, |_| Answer::Nothing).await
-        }
-        Message::Validate(m) => {
-            call::<service::ValidateContainerAdjustment>(peer, &m, deadline, Answer::Validate).await
-        }
+pub(crate) async fn make(peer: &Peer, parcel: Parcel, deadline: Instant) -> End {
+    let to = To { peer, appendix: appendix(&parcel), deadline };
+    match parcel.message {
+        Message::Configure(m) => call::<service::Configure>(to, &m, Answer::Configure).await,
+        Message::Synchronize(m) => call::<service::Synchronize>(to, &m, Answer::Synchronize).await,
+        Message::Shutdown(m) => call::<service::Shutdown>(to, &m, |_| Answer::Nothing).await,
+        Message::Create(m) => call::<service::CreateContainer>(to, &m, |a| Answer::Create(Box::new(a))).await,
+        Message::Update(m) => call::<service::UpdateContainer>(to, &m, Answer::Update).await,
+        Message::Stop(m) => call::<service::StopContainer>(to, &m, Answer::Stop).await,
+        Message::UpdatePod(m) => call::<service::UpdatePodSandbox>(to, &m, |_| Answer::Nothing).await,
+        Message::Validate(m) => call::<service::ValidateContainerAdjustment>(to, &m, Answer::Validate).await,
         Message::Notice { notice, dedicated: false } => {
-            call::<service::StateChange>(peer, &notice, deadline, |_| Answer::Nothing).await
+            call::<service::StateChange>(to, &notice, |_| Answer::Nothing).await
         }
-        Message::Notice { notice, dedicated: true } => tell(peer, &notice, deadline).await,
+        Message::Notice { notice, dedicated: true } => tell(to, &notice).await,
+    }
+}
+
+/// Where a call goes, and until when.
+struct To<'a> {
+    peer: &'a Peer,
+    appendix: Vec<u8>,
+    deadline: Instant,
+}
+
+/// What is put behind the encoded message: the unknown fields that came with the request, where this form of the message
+/// has them. The engine may have used another one.
+fn appendix(parcel: &Parcel) -> Vec<u8> {
+    match &parcel.message {
+        _ if parcel.unknown.is_empty() => Vec::new(),
+        Message::Notice { dedicated: true, .. } => {
+            parcel.unknown.appendix_as(&[("pod", 1), ("container", 2)], 2)
+        }
+        Message::Notice { dedicated: false, .. } => {
+            parcel.unknown.appendix_as(&[("pod", 2), ("container", 3)], 3)
+        }
+        // The other fields of the request are not what the caller asked, but what came of it.
+        Message::Validate(_) => parcel.unknown.appendix_as(&[("pod", 1), ("container", 2)], u32::MAX),
+        _ => parcel.unknown.appendix(),
     }
 }
 
 /// The nine events that are only told, each as its own call.
-async fn tell(peer: &Peer, notice: &api::StateChangeEvent, deadline: Instant) -> End {
+async fn tell(to: To<'_>, notice: &api::StateChangeEvent) -> End {
     macro_rules! as_call {
         ($($event:ident { $($field:ident),* } as $request:ident;)*) => {
             match notice.event() {
                 $(Event::$event => {
                     let request = api::$request { $($field: notice.$field.clone()),* };
-                    call::<service::$event>(peer, &request, deadline, |_| Answer::Nothing).await
+                    call::<service::$event>(to, &request, |_| Answer::Nothing).await
                 })*
                 other => End::Invalid(format!("{other:?} is not an event that is told")),
             }
@@ -63,13 +80,9 @@ async fn tell(peer: &Peer, notice: &api::StateChangeEvent, deadline: Instant) ->
     }
 }
 
-async fn call<R: Rpc>(
-    peer: &Peer,
-    request: &R::Request,
-    deadline: Instant,
-    answer: impl FnOnce(R::Response) -> Answer,
-) -> End {
-    let mut result = peer.call::<R>(request, deadline).await;
+async fn call<R: Rpc>(to: To<'_>, request: &R::Request, answer: impl FnOnce(R::Response) -> Answer) -> End {
+    let To { peer, appendix, deadline } = to;
+    let mut result = peer.call_with::<R>(request, &appendix, deadline).await;
     if let Err(CallError::Late(late)) = result {
         result = late.wait().await;
     }

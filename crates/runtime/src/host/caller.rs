@@ -19,7 +19,9 @@ pub struct Caller {
     /// When the caller stops waiting. The result comes earlier, by the larger of 50 ms and a tenth.
     pub deadline: Instant,
     /// Fields of the caller's own request message that this version does not know, as scanning it reported them:
-    /// they are passed on to the plugins (`design.md` 3, invariant 8).
+    /// they are passed on to the plugins (`design.md` 3, invariant 8), in the form of the message that each of them
+    /// gets. An event may have come as StateChange or as a call of its own. What stands inside elements of lists cannot be
+    /// passed on: it is logged, once for each place, and counted in [`Totals::unforwarded`](super::Totals).
     pub unknown: Unknown,
 }
 

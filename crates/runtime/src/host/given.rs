@@ -8,9 +8,13 @@ use nri_wire::api::{
     UpdateContainerResponse, UpdateContainersRequest, ValidateContainerAdjustmentResponse,
 };
 
+use super::identity::Identity;
+
 /// One answer, or what a plugin asks for by itself, and what the policy needs to know to judge it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Given {
+    /// Who said it, as far as that was known at that moment.
+    pub identity: Identity,
     /// The message.
     pub said: Said,
     /// Paths of the fields in it that this version does not know.
@@ -48,7 +52,7 @@ pub struct Known {
 }
 
 impl Given {
-    pub(super) fn new(said: Said, unknown: &[String], table: &dyn Targets) -> Self {
+    pub(super) fn new(identity: Identity, said: Said, unknown: &[String], table: &dyn Targets) -> Self {
         let targets = said.updates().iter().filter_map(|update| {
             let id = &update.container_id;
             let target = table.target(id)?;
@@ -59,7 +63,7 @@ impl Given {
             };
             Some((id.clone(), known))
         });
-        Self { targets: targets.collect(), said, unknown: unknown.to_vec() }
+        Self { identity, targets: targets.collect(), said, unknown: unknown.to_vec() }
     }
 }
 

@@ -1,23 +1,45 @@
-//! Processes of launched plugins (`spec/wire.md` 4.3): started with a socket as descriptor 3, heard on standard error,
-//! ended and reaped in every case (quirks A15, A16, B7, B8).
+//! Processes of launched plugins (`spec/wire.md` 4.3): started with a socket as descriptor 3, ended and reaped in every
+//! case (quirks A15, A16, B7, B8).
+//!
+//! What is executed is the very file whose digest was taken: the open descriptor, not its path. So the kernel's short name
+//! of the process (`/proc/PID/comm`) is that descriptor's number; its first argument is the path. A script is executed
+//! by its path, since its interpreter opens it anew, and so its digest proves little.
+//!
+//! A plugin gets SIGTERM when this process ends in whatever way, SIGKILL included. The kernel ties that to the thread that
+//! started it, and threads of a runtime come and go. So one thread that lives as long as the host starts all of them.
 
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixStream as StdStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use command_fds::CommandFdExt as _;
 use command_fds::FdMapping;
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal, getpid, getppid, kill_process, set_parent_process_death_signal};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use super::config::Program;
-use crate::limits::{EXIT_GRACE, STDERR_LINE_MAX, TERM_GRACE};
+use super::identity::{Hasher, Identity};
+use super::stderr;
+use crate::limits::{EXIT_GRACE, TERM_GRACE};
+
+/// Most time that a process may take to be gone after the word to end.
+pub(crate) const END_MAX: Duration = Duration::from_secs(3);
+
+/// The first descriptor that is neither a plugin's nor one that any program expects something of.
+const FIRST_FREE: i32 = 10;
 
 /// A started plugin and its connection.
 #[derive(Debug)]
@@ -25,18 +47,82 @@ pub(crate) struct Launched {
     pub(crate) stream: UnixStream,
     pub(crate) pid: Option<u32>,
     pub(crate) child: Child,
+    pub(crate) identity: Identity,
+}
+
+/// The thread that starts plugins. It begins with the first of them.
+#[derive(Debug)]
+pub(crate) struct Launcher {
+    hasher: Hasher,
+    thread: Option<(mpsc::Sender<Job>, oneshot::Receiver<()>)>,
+}
+
+/// What is to be started, and who is told what came of it.
+struct Job(Program, Box<dyn FnOnce(io::Result<Launched>) + Send>);
+
+impl Launcher {
+    pub(crate) fn new(hasher: Hasher) -> Self {
+        Self { hasher, thread: None }
+    }
+
+    /// Has a plugin started. Its file is read before, which may take a while.
+    pub(crate) fn launch(
+        &mut self,
+        program: Program,
+        then: impl FnOnce(io::Result<Launched>) + Send + 'static,
+    ) {
+        match self.jobs() {
+            Err(error) => then(Err(error)),
+            Ok(jobs) => {
+                if jobs.send(Job(program, Box::new(then))).is_err() {
+                    debug!("the thread that starts plugins has ended");
+                }
+            }
+        }
+    }
+
+    /// Ends the thread, and with it every plugin that still runs.
+    pub(crate) async fn end(self) {
+        if let Some((jobs, ended)) = self.thread {
+            drop(jobs);
+            drop(timeout(END_MAX, ended).await);
+        }
+    }
+
+    fn jobs(&mut self) -> io::Result<&mpsc::Sender<Job>> {
+        let thread = match self.thread.take() {
+            Some(thread) => thread,
+            None => {
+                let (jobs, receiver) = mpsc::channel::<Job>();
+                let (sender, ended) = oneshot::channel();
+                let (hasher, runtime) = (self.hasher.clone(), Handle::current());
+                std::thread::Builder::new().name("nri-launch".to_owned()).spawn(move || {
+                    let runtime = runtime.enter();
+                    for Job(program, then) in receiver {
+                        then(launch(&program, &hasher));
+                    }
+                    drop(runtime);
+                    drop(sender);
+                })?;
+                (jobs, ended)
+            }
+        };
+        Ok(&self.thread.insert(thread).0)
+    }
 }
 
 /// Starts a plugin: one argument, exactly three variables, descriptor 3.
-pub(crate) fn launch(program: &Program) -> io::Result<Launched> {
+fn launch(program: &Program, hasher: &Hasher) -> io::Result<Launched> {
+    // A name without a slash would be looked up in PATH.
+    let path = std::path::absolute(&program.path)?;
+    let executable = Executable::open(&path, hasher)?;
     let (ours, theirs) = StdStream::pair()?;
     ours.set_nonblocking(true)?;
-    // A name without a slash would be looked up in PATH.
-    let mut command = std::process::Command::new(std::path::absolute(&program.path)?);
-    if let Some((first, rest)) = program.args.split_first() {
-        std::os::unix::process::CommandExt::arg0(&mut command, first);
-        command.args(rest);
-    }
+    let mut command = std::process::Command::new(executable.path(&path));
+    match program.args.split_first() {
+        Some((first, rest)) => command.arg0(first).args(rest),
+        None => command.arg0(&path),
+    };
     command
         .env_clear()
         .env("NRI_PLUGIN_NAME", program.name.base())
@@ -44,18 +130,79 @@ pub(crate) fn launch(program: &Program) -> io::Result<Launched> {
         .env("NRI_PLUGIN_SOCKET", "3")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    // Signals from a terminal are for the host; it ends its plugins in order.
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    command
+        .stderr(Stdio::piped())
+        // Signals from a terminal are for the host; it ends its plugins in order.
+        .process_group(0)
         .fd_mappings(vec![FdMapping { parent_fd: theirs.into(), child_fd: 3 }])
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    confine(&mut command);
     let mut child = Command::from(command).kill_on_drop(true).spawn()?;
     let pid = child.id();
     if let Some(stderr) = child.stderr.take() {
-        tokio::spawn(log_lines(stderr, program.name.full().to_owned(), pid));
+        tokio::spawn(stderr::log(stderr, program.name.full().to_owned(), pid));
     }
-    Ok(Launched { stream: UnixStream::from_std(ours)?, pid, child })
+    Ok(Launched { stream: UnixStream::from_std(ours)?, pid, child, identity: executable.identity })
+}
+
+/// A plugin's file.
+struct Executable {
+    file: OwnedFd,
+    identity: Identity,
+}
+
+impl Executable {
+    fn open(path: &Path, hasher: &Hasher) -> io::Result<Self> {
+        // What is no file might have no end, or keep whoever opens it waiting.
+        let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+        let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        let script = is_script(&mut file)?;
+        let digest = hasher.read(&mut file, &|| false);
+        if let Err(error) = &digest {
+            warn!(path = %path.display(), "no digest of this plugin: {error}");
+        }
+        // Not where the plugin's own descriptors go.
+        let file = rustix::io::fcntl_dupfd_cloexec(&file, FIRST_FREE)?;
+        Ok(Self { file, identity: Identity::of_launched(path, digest.ok(), script) })
+    }
+
+    /// By which path to execute it.
+    fn path(&self, path: &Path) -> PathBuf {
+        if self.identity.script {
+            path.to_owned()
+        } else {
+            format!("/proc/self/fd/{}", self.file.as_raw_fd()).into()
+        }
+    }
+}
+
+fn is_script(file: &mut File) -> io::Result<bool> {
+    let mut start = Vec::new();
+    file.take(2).read_to_end(&mut start)?;
+    file.rewind()?;
+    Ok(start == b"#!")
+}
+
+/// Has a process end with this one, and inherit nothing but what it was given.
+#[expect(unsafe_code, reason = "what happens between fork and exec is up to the caller")]
+fn confine(command: &mut std::process::Command) {
+    let host = getpid();
+    let before_exec = move || {
+        set_parent_process_death_signal(Some(Signal::TERM))?;
+        if getppid() != Some(host) {
+            // The host ended before it could be watched.
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        // SAFETY: the call marks descriptors to be closed by exec, and touches no memory.
+        match unsafe { libc::syscall(libc::SYS_close_range, 4, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: nothing but system calls, which is what a process may do that was forked from one with several threads.
+    unsafe { command.pre_exec(before_exec) };
 }
 
 /// Waits for the process to end, or for the word to end it. Gives what became of it, once it is reaped.
@@ -86,40 +233,3 @@ async fn stop(child: &mut Child) -> io::Result<std::process::ExitStatus> {
     child.start_kill()?;
     child.wait().await
 }
-
-/// Standard error, line by line; long lines in pieces.
-async fn log_lines(stderr: impl AsyncRead + Unpin, plugin: String, pid: Option<u32>) {
-    let pid = pid.unwrap_or_default();
-    let mut lines = BufReader::with_capacity(STDERR_LINE_MAX, stderr);
-    let mut line = Vec::new();
-    loop {
-        let (used, ended) = match lines.fill_buf().await {
-            Ok([]) => break,
-            Ok(piece) => match piece.iter().position(|&byte| byte == b'\n') {
-                Some(at) => {
-                    line.extend(piece.iter().take(at));
-                    (at + 1, true)
-                }
-                None => {
-                    line.extend_from_slice(piece);
-                    (piece.len(), line.len() >= STDERR_LINE_MAX)
-                }
-            },
-            Err(error) => {
-                warn!(plugin, pid, "standard error: {error}");
-                break;
-            }
-        };
-        lines.consume(used);
-        if ended {
-            info!(plugin, pid, "{}", String::from_utf8_lossy(&line));
-            line.clear();
-        }
-    }
-    if !line.is_empty() {
-        info!(plugin, pid, "{}", String::from_utf8_lossy(&line));
-    }
-}
-
-/// Most time that a process may take to be gone after the word to end.
-pub(crate) const END_MAX: Duration = Duration::from_secs(3);

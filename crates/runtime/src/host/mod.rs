@@ -44,6 +44,7 @@ mod launch;
 mod listen;
 mod outcome;
 mod status;
+mod stderr;
 #[cfg(test)]
 mod tests;
 
@@ -415,8 +416,8 @@ impl Host {
     ) -> Result<Completion, Failure> {
         let id = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
         let (reply, answer) = oneshot::channel();
-        let Caller { deadline, .. } = caller.into();
-        drop(self.orders.send(Order::Submit { id, submission: Box::new(submission), deadline, reply }));
+        let caller = caller.into();
+        drop(self.orders.send(Order::Submit { id, submission: Box::new(submission), caller, reply }));
         let waiting = Waiting { orders: &self.orders, id };
         let result = answer.await;
         std::mem::forget(waiting);

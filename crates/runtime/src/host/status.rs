@@ -66,4 +66,6 @@ pub struct Totals {
     pub requests: u64,
     /// Requests that failed.
     pub failures: u64,
+    /// Fields of callers' requests that are not known here and could not be passed on to plugins.
+    pub unforwarded: u64,
 }

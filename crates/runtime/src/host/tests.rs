@@ -1,5 +1,8 @@
 //! The whole host over socket pairs, with plugins written out in the test.
 
+mod launch;
+mod unknown;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -367,49 +370,6 @@ async fn a_forsaken_host_ends() {
     assert_eq!(seen.lock().unwrap().last().unwrap(), "Shutdown");
 }
 
-/// A plugin that is a script. Read by a shell, not executed: another test's fork may hold the file open for writing.
-fn script(name: &str, text: &str, dir: &std::path::Path) -> Program {
-    let path = dir.join(name);
-    std::fs::write(&path, text).unwrap();
-    let args = vec!["sh".to_owned(), path.to_str().unwrap().to_owned()];
-    Program { name: name.parse().unwrap(), path: "/bin/sh".into(), args, config: String::new() }
-}
-
-/// `spec/wire.md` 4.3: exactly three variables, descriptor 3.
-#[tokio::test]
-async fn a_launched_plugin_gets_its_environment_and_nothing_else() {
-    let root = tempfile::tempdir().unwrap();
-    let out = root.path().join("out");
-    let text =
-        format!("{{ tr '\\0' '\\n' < /proc/$$/environ; readlink /proc/$$/fd/3; }} > {}\n", out.display());
-    let program = script("10-a", &text, root.path());
-    let settings = PluginSettings { restart: Some(false), ..Default::default() };
-    let plugins = std::collections::BTreeMap::from([("*".to_owned(), settings)]);
-    let host = host(Config { launch: vec![program], plugins, ..Config::default() }).await;
-    let text = std::fs::read_to_string(&out).unwrap();
-    let mut lines: Vec<_> = text.lines().collect();
-    assert!(lines.pop().unwrap().starts_with("socket:"), "{text}");
-    assert_eq!(lines, ["NRI_PLUGIN_IDX=10", "NRI_PLUGIN_NAME=a", "NRI_PLUGIN_SOCKET=3"]);
-    assert_eq!(host.status().await.0.len(), 0);
-}
-
-/// B7, B8: a launched plugin that ignores everything is killed and reaped; the start does not wait for ever, either.
-#[tokio::test]
-async fn a_stubborn_plugin_is_killed() {
-    let root = tempfile::tempdir().unwrap();
-    let pid_file = root.path().join("pid");
-    let text = format!("trap '' TERM HUP\necho $$ > {}\nwhile :; do sleep 1; done\n", pid_file.display());
-    let config = Config {
-        launch: vec![script("10-a", &text, root.path())],
-        registration_timeout: Duration::from_millis(300),
-        ..Config::default()
-    };
-    let host = host(config).await;
-    let pid = std::fs::read_to_string(&pid_file).unwrap();
-    host.shutdown().await;
-    assert!(!std::path::Path::new(&format!("/proc/{}", pid.trim())).exists());
-}
-
 /// Upgrade of a plugin while containers are created: each reaches one of its two processes, which are this one here; the
 /// old one is told to go.
 #[tokio::test]
@@ -475,19 +435,6 @@ async fn plugins_are_identified() {
     assert_eq!(pid, Some(std::process::id()));
     assert_eq!(identity.exe, std::fs::read_link("/proc/self/exe").ok());
     assert_eq!((identity.launched, identity.assurance()), (false, Assurance::Medium));
-}
-
-/// A file that cannot be executed is a warning.
-#[tokio::test]
-async fn a_plugin_that_cannot_start_is_skipped() {
-    let program = Program {
-        name: "10-a".parse().unwrap(),
-        path: "/nonexistent/10-a".into(),
-        args: Vec::new(),
-        config: String::new(),
-    };
-    let host = host(Config { launch: vec![program], ..Config::default() }).await;
-    host.create_container(creation("c1"), soon()).await.unwrap();
 }
 
 /// The start fails with nothing left behind.

@@ -17,6 +17,7 @@ pub struct Unknown {
 pub struct UnknownField {
     /// Where it stands, its number last: `linux.13`, `mounts[2].9`.
     pub path: String,
+    number: u32,
     /// Numbers of the fields around it, outermost first.
     parents: Vec<u32>,
     /// The field with its tag, unless it stands inside an element of a list or map: no encoding can be appended
@@ -67,6 +68,33 @@ impl Unknown {
         all
     }
 
+    /// The same for a message of another type that has the fields of these names too, under these numbers. What stands
+    /// in other fields is left out, and so are unknown fields of the outer message itself whose numbers are not above
+    /// `known`, the highest number that the other type uses: there they would be something else.
+    ///
+    /// ```
+    /// use nri_wire::scan::{Row, scan};
+    /// // A field 200 in the pod, a field 9 beside it. In a StateChangeEvent, the pod has the number 2.
+    /// let unknown = scan(Row::named("RunPodSandboxRequest"), &[0x0a, 3, 0xc0, 0x0c, 1, 0x48, 1])?;
+    /// assert_eq!(unknown.appendix_as(&[("pod", 2), ("container", 3)], 3), [0x12, 3, 0xc0, 0x0c, 1, 0x48, 1]);
+    /// # Ok::<(), nri_wire::scan::ScanError>(())
+    /// ```
+    #[must_use]
+    pub fn appendix_as(&self, fields: &[(&str, u32)], known: u32) -> Vec<u8> {
+        let renumbered = self.listed.iter().filter_map(|field| {
+            let mut field = field.clone();
+            if let Some(outermost) = field.parents.first_mut() {
+                let name = field.path.split('.').next()?;
+                *outermost = fields.iter().find(|(known, _)| *known == name)?.1;
+            } else if field.number <= known {
+                return None;
+            }
+            Some(field)
+        });
+        let listed: Vec<_> = renumbered.collect();
+        Self { count: listed.len(), listed }.appendix()
+    }
+
     /// How many occurrences are not in [`appendix`](Self::appendix).
     #[must_use]
     pub fn lost(&self) -> usize {
@@ -88,15 +116,21 @@ impl Unknown {
             place = at.parent;
         }
         parents.reverse();
-        self.listed.push(UnknownField { path, parents, raw: is_singular.then(|| raw.to_vec()) });
+        self.listed.push(UnknownField { path, number, parents, raw: is_singular.then(|| raw.to_vec()) });
     }
 }
 
 impl UnknownField {
+    /// It stands inside an element of a list or map, so [`Unknown::appendix`] cannot have it.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        self.raw.is_none()
+    }
+
     fn within(&self, number: u32) -> Option<Self> {
         let (&first, parents) = self.parents.split_first()?;
         let path = self.path.split_once('.').map_or("", |(_, rest)| rest).to_owned();
-        (first == number).then(|| Self { path, parents: parents.to_vec(), raw: self.raw.clone() })
+        (first == number).then(|| Self { path, parents: parents.to_vec(), ..self.clone() })
     }
 }
 

@@ -254,8 +254,11 @@ impl Metrics {
             if let Some(reason) = reason {
                 self.plugin_failures.get_or_create(&Failed { plugin: Arc::clone(&plugin), reason }).inc();
             }
-            let call = Call { plugin, event: display_name(event) };
-            self.plugin_requests.get_or_create(&call).observe(took.as_secs_f64());
+            // One that is lost while a call waits for it was not called either.
+            if !took.is_zero() {
+                let call = Call { plugin, event: display_name(event) };
+                self.plugin_requests.get_or_create(&call).observe(took.as_secs_f64());
+            }
         }
     }
 

@@ -62,6 +62,7 @@ fn requests_and_calls() {
         consulted("20-b", Outcome::Late, 2000),
         consulted("30-c", Outcome::Late, 0),
         consulted("40-d", Outcome::Gone, 5),
+        consulted("50-e", Outcome::Gone, 0),
     ];
     relayed(Event::RunPodSandbox, Relay::Told(&Told { plugins }), &[], &metrics);
     let plugins = vec![consulted("10-a", Outcome::Veto("no".into()), 1)];
@@ -90,6 +91,7 @@ fn requests_and_calls() {
             r#"nri_plugin_failures_total{plugin="10-a",reason="invalid"} 1"#,
             r#"nri_plugin_failures_total{plugin="20-b",reason="timeout"} 1"#,
             r#"nri_plugin_failures_total{plugin="40-d",reason="closed"} 1"#,
+            r#"nri_plugin_failures_total{plugin="50-e",reason="closed"} 1"#,
             r#"nri_plugin_skipped_total{plugin="30-c"} 1"#,
             r#"nri_plugin_waiting_requests{plugin="10-a"} 2"#,
             r#"nri_plugin_late_answers_total{plugin="10-a"} 4"#,

@@ -7,7 +7,7 @@ use nri_wire::ttrpc::{Code, Status};
 use tracing::{info, warn};
 
 use super::plugin::Picture;
-use super::{Answer, Call, CallId, CallState, Core, End, Message, PluginId, Purpose, RequestId, Timer};
+use super::{Answer, Call, CallId, CallState, Core, End, Parcel, PluginId, Purpose, RequestId, Timer};
 use crate::host::outcome::{Cause, Outcome};
 
 impl Core {
@@ -36,8 +36,8 @@ impl Core {
             Purpose::Synchronize => self.part_answered(plugin, end, now),
             Purpose::Shutdown => self.close(plugin, "shut down", now),
             Purpose::Missed | Purpose::Request(_) => {
-                if let Some(message) = self.second_try(call, &end) {
-                    self.try_again(call, message, now);
+                if let Some(parcel) = self.second_try(call, &end) {
+                    self.try_again(call, parcel, now);
                 } else if gave_up(call, &end, now) {
                     self.missed(plugin);
                     if let Purpose::Request(request) = call.purpose {
@@ -132,7 +132,7 @@ impl Core {
 
     /// Plugins older than NRI 0.12 know nine of the events only as StateChange (`spec/wire.md` 5.5). Only an answer
     /// that speaks of the method counts, and only for this event (quirk C13).
-    fn second_try(&mut self, call: &Call, end: &End) -> Option<Message> {
+    fn second_try(&mut self, call: &Call, end: &End) -> Option<Parcel> {
         let (Some(notice), true, End::Status(status)) = (&call.notice, call.dedicated, end) else {
             return None;
         };
@@ -145,11 +145,11 @@ impl Core {
             let event = display_name(call.event);
             warn!(plugin = %plugin.label(), "deprecated StateChange: does not implement a dedicated {event} RPC call");
         }
-        Some(Message::Notice { notice: std::sync::Arc::clone(notice), dedicated: false })
+        Some(notice.told(false))
     }
 
-    fn try_again(&mut self, call: &Call, message: Message, now: Instant) {
-        let again = self.call(call.plugin, call.purpose, message, now, call.deadline, call.fair);
+    fn try_again(&mut self, call: &Call, parcel: Parcel, now: Instant) {
+        let again = self.call(call.plugin, call.purpose, parcel, now, call.deadline, call.fair);
         if let Some(record) = self.calls.get_mut(&again) {
             record.started = call.started;
         }

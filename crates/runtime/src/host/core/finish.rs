@@ -8,6 +8,7 @@ use nri_wire::event::Event;
 use tracing::debug;
 
 use super::fold;
+use super::message::Happened;
 use super::request::{Phase, Request};
 use super::{Action, CallState, Completion, Core, Purpose, RequestId, Timer};
 use crate::host::outcome::{Cause, Created, Failure, Stopped, Told, Updated};
@@ -58,7 +59,7 @@ impl Core {
         }
         self.totals.requests += 1;
         self.actions.push_back(Action::Complete { request: id, result: Ok(completion) });
-        self.take_apart(id, notice.as_ref(), now);
+        self.take_apart(id, notice, now);
     }
 
     pub(super) fn fail(&mut self, id: RequestId, cause: Cause, now: Instant) {
@@ -74,7 +75,7 @@ impl Core {
             self.table.commit(notice);
         }
         self.actions.push_back(Action::Complete { request: id, result: Err(failure) });
-        self.take_apart(id, notice.as_ref(), now);
+        self.take_apart(id, notice, now);
     }
 
     /// What a request may take is over.
@@ -90,21 +91,22 @@ impl Core {
     }
 
     /// Forgets a request: leaves queues, abandons calls, lets go of whoever waited for it.
-    pub(super) fn take_apart(&mut self, id: RequestId, notice: Option<&Arc<StateChangeEvent>>, now: Instant) {
+    pub(super) fn take_apart(&mut self, id: RequestId, notice: Option<Arc<StateChangeEvent>>, now: Instant) {
         let Some(request) = self.requests.remove(&id) else { return };
+        let event = notice.map(|notice| Happened { notice, unknown: Arc::clone(&request.unknown) });
         self.timers.remove(&(request.end, Timer::Request(id)));
         self.carriers.remove(&(request.ticket, id));
         for plugin in request.waiting.keys() {
             let Some(plugin) = self.plugins.get_mut(plugin) else { continue };
             if plugin.queue.remove(&(request.ticket, id)) {
                 // It is true all the same, whoever refused it.
-                notice.into_iter().for_each(|notice| plugin.misses(notice));
+                event.iter().for_each(|event| plugin.misses(event));
             } else {
                 let calls: Vec<_> = plugin.busy.iter().copied().collect();
                 calls.into_iter().for_each(|call| self.abandon(call, id));
             }
         }
-        self.tell_joining(id, notice, now);
+        self.tell_joining(id, event.as_ref(), now);
         self.dismiss_retired(now);
         while let Some(&(_, first)) = self.carriers.first()
             && let Some(request) = self.requests.get_mut(&first)

@@ -8,7 +8,6 @@
 //! What fits into one message skips the first step, so plugins that cannot take parts (NRI 0.6 and older) can join.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Instant;
 
 use nri_policy::judge::{Asked, Other};
@@ -16,6 +15,7 @@ use nri_wire::api::{StateChangeEvent, SynchronizeRequest, SynchronizeResponse};
 use nri_wire::synchronize::Parts;
 use tracing::{debug, info, warn};
 
+use super::message::Happened;
 use super::plugin::{Picture, Plugin, Stage};
 use super::table::Told;
 use super::{Action, Answer, Core, End, Message, Permission, PluginId, Purpose, RequestId, Timer};
@@ -32,7 +32,7 @@ pub(super) struct Joining {
     /// The part under way is the last of these.
     exhausted: bool,
     /// Events about what it has been told, that went through without it.
-    pub(super) missed: Vec<Arc<StateChangeEvent>>,
+    pub(super) missed: Vec<Happened>,
     /// It has been active before.
     pub(super) is_again: bool,
     /// It has begun to collect parts.
@@ -181,9 +181,7 @@ impl Core {
         }
         let seat = plugin.seat;
         let name = plugin.name.clone();
-        if let Some(name) = &name {
-            self.show_asked(name, || Said::Synchronize(answer.clone()), unknown);
-        }
+        self.show_asked(id, || Said::Synchronize(answer.clone()), unknown);
         if let Some(name) = name
             && !answer.update.is_empty()
         {
@@ -214,12 +212,7 @@ impl Core {
     }
 
     /// A request is through (or failed): who joins may have waited for it, or must be told later.
-    pub(super) fn tell_joining(
-        &mut self,
-        done: RequestId,
-        notice: Option<&Arc<StateChangeEvent>>,
-        now: Instant,
-    ) {
+    pub(super) fn tell_joining(&mut self, done: RequestId, event: Option<&Happened>, now: Instant) {
         let ids: Vec<_> = self.plugins.keys().copied().collect();
         for id in ids {
             let Some(plugin) = self.plugins.get_mut(&id) else { continue };
@@ -230,10 +223,12 @@ impl Core {
                 Step::Cut(under_way) => under_way.remove(&done),
                 Step::Last => false,
             };
-            let notice = notice
-                .filter(|notice| without_it && events.contains(notice.event()) && joining.told.knows(notice));
-            if let Some(notice) = notice {
-                joining.missed.push(Arc::clone(notice));
+            if let Some(event) = event
+                && without_it
+                && events.contains(event.notice.event())
+                && joining.told.knows(&event.notice)
+            {
+                joining.missed.push(event.clone());
             }
             if joining.missed.len() > MISSED_EVENTS_MAX {
                 self.close(id, "too much happened while it joined", now);

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use nri_wire::name::PluginName;
-
 use super::{Answer, Core, PluginId, RequestId};
 use crate::host::given::{Given, Said};
 
@@ -20,16 +18,26 @@ impl Core {
             Answer::Validate(answer) => Said::Validate(answer.clone()),
             Answer::Configure(_) | Answer::Synchronize(_) | Answer::Nothing => return,
         };
-        let given = Given::new(said, unknown, &self.table);
+        let given = self.given(plugin, said, unknown);
         if let Some(party) = self.requests.get_mut(&id).and_then(|request| request.waiting_for(plugin)) {
             party.given = Some(Arc::new(given));
         }
     }
 
     /// Shows the embedder what a plugin asks for outside of any request. The message is built only if that is wanted.
-    pub(super) fn show_asked(&self, plugin: &PluginName, said: impl FnOnce() -> Said, unknown: &[String]) {
-        if self.setup.keep_answers {
-            self.setup.embedder.0.asked(plugin, &Given::new(said(), unknown, &self.table));
+    pub(super) fn show_asked(&self, plugin: PluginId, said: impl FnOnce() -> Said, unknown: &[String]) {
+        if !self.setup.keep_answers {
+            return;
         }
+        if let Some(name) = self.plugins.get(&plugin).and_then(|plugin| plugin.name.as_ref()) {
+            self.setup.embedder.0.asked(name, &self.given(plugin, said(), unknown));
+        }
+    }
+
+    fn given(&self, plugin: PluginId, said: Said, unknown: &[String]) -> Given {
+        let plugin = self.plugins.get(&plugin);
+        let mut identity = plugin.map(|plugin| plugin.origin.identity.clone()).unwrap_or_default();
+        self.table.find_pod(&mut identity);
+        Given::new(identity, said, unknown, &self.table)
     }
 }

@@ -9,6 +9,7 @@ use nri_wire::api::{
     ValidateContainerAdjustmentRequest, ValidateContainerAdjustmentResponse,
 };
 use nri_wire::event::Event;
+use nri_wire::scan::Unknown;
 use nri_wire::ttrpc::Status;
 
 /// A call to one plugin.
@@ -28,6 +29,40 @@ pub(crate) enum Message {
         notice: Arc<StateChangeEvent>,
         dedicated: bool,
     },
+}
+
+/// A message, and what goes along with it that we cannot read (`design.md` 3, invariant 8).
+#[derive(Clone, Debug)]
+pub(crate) struct Parcel {
+    pub(crate) message: Message,
+    pub(crate) unknown: Arc<Unknown>,
+}
+
+impl From<Message> for Parcel {
+    fn from(message: Message) -> Self {
+        Self { message, unknown: Arc::default() }
+    }
+}
+
+/// An event that is only told, and what its message carries that we cannot read.
+#[derive(Clone, Debug)]
+pub(super) struct Happened {
+    pub(super) notice: Arc<StateChangeEvent>,
+    pub(super) unknown: Arc<Unknown>,
+}
+
+impl Happened {
+    /// As a call of its own, or as StateChange.
+    pub(super) fn told(&self, dedicated: bool) -> Parcel {
+        let message = match self.notice.event() {
+            Event::StopContainer => {
+                let (pod, container) = (self.notice.pod.clone(), self.notice.container.clone());
+                Message::Stop(Arc::new(StopContainerRequest { pod, container }))
+            }
+            _ => Message::Notice { notice: Arc::clone(&self.notice), dedicated },
+        };
+        Parcel { message, unknown: Arc::clone(&self.unknown) }
+    }
 }
 
 /// What a plugin answers.

@@ -40,15 +40,16 @@ mod table;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nri_policy::judge::Judge;
-use nri_wire::api::StateChangeEvent;
 use nri_wire::event::Event;
 use nri_wire::name::PluginName;
 
 pub(crate) use self::fold::{Completion, Submission};
-pub(crate) use self::message::{Answer, End, Message};
+use self::message::Happened;
+pub(crate) use self::message::{Answer, End, Message, Parcel};
 pub(crate) use self::plugin::Origin;
 use self::plugin::Plugin;
 pub(crate) use self::register::Refusal;
@@ -84,7 +85,7 @@ pub(crate) struct SeatId(usize);
 #[derive(Debug)]
 pub(crate) enum Action {
     /// Make this call and feed its end, whenever that comes, also after the deadline (which the peer is told).
-    Call { plugin: PluginId, call: CallId, message: Message, deadline: Instant },
+    Call { plugin: PluginId, call: CallId, parcel: Parcel, deadline: Instant },
     /// Lift the limits for connections that have not registered.
     Admit(PluginId),
     /// Close the connection; nothing more is fed about it. A launched plugin's process is ended and reaped.
@@ -153,7 +154,7 @@ struct Call {
     purpose: Purpose,
     event: Event,
     /// Kept for a second try as StateChange.
-    notice: Option<std::sync::Arc<StateChangeEvent>>,
+    notice: Option<Happened>,
     dedicated: bool,
     started: Instant,
     deadline: Instant,
@@ -194,6 +195,8 @@ pub(crate) struct Core {
     back_off: BackOff,
     /// Requests that may carry updates of other containers, which end in this order.
     carriers: BTreeSet<(Ticket, RequestId)>,
+    /// Where callers had fields that cannot be passed on: each is logged once.
+    lost_paths: BTreeSet<String>,
     timers: BTreeSet<(Instant, Timer)>,
     actions: VecDeque<Action>,
     totals: Totals,
@@ -220,6 +223,7 @@ impl Core {
             table: Table::new(pods, containers),
             back_off: BackOff::default(),
             carriers: BTreeSet::new(),
+            lost_paths: BTreeSet::new(),
             timers: BTreeSet::new(),
             actions: VecDeque::new(),
             totals: Totals::default(),
@@ -340,18 +344,22 @@ impl Core {
         &mut self,
         plugin: PluginId,
         purpose: Purpose,
-        message: Message,
+        parcel: impl Into<Parcel>,
         now: Instant,
         deadline: Instant,
         fair: bool,
     ) -> CallId {
         let call = CallId(self.next_call);
         self.next_call += 1;
-        let (notice, dedicated) = match &message {
-            Message::Notice { notice, dedicated } => (Some(std::sync::Arc::clone(notice)), *dedicated),
+        let parcel = parcel.into();
+        let (notice, dedicated) = match &parcel.message {
+            Message::Notice { notice, dedicated } => {
+                let (notice, unknown) = (Arc::clone(notice), Arc::clone(&parcel.unknown));
+                (Some(Happened { notice, unknown }), *dedicated)
+            }
             _ => (None, false),
         };
-        let event = message.event();
+        let event = parcel.message.event();
         self.calls.insert(
             call,
             Call {
@@ -368,7 +376,7 @@ impl Core {
         );
         self.timers.insert((deadline, Timer::Call(call)));
         self.totals.calls += 1;
-        self.actions.push_back(Action::Call { plugin, call, message, deadline });
+        self.actions.push_back(Action::Call { plugin, call, parcel, deadline });
         call
     }
 }

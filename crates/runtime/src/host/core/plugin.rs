@@ -1,14 +1,14 @@
 //! One connection: its stage, its queue, its settings.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use nri_wire::api::{FailurePolicy, StateChangeEvent};
+use nri_wire::api::FailurePolicy;
 use nri_wire::event::{Event, EventMask};
 use nri_wire::name::PluginName;
 
 use super::join::{Joining, Step};
+use super::message::Happened;
 use super::{CallId, PluginId, RequestId, SeatId, Setup, Ticket};
 use crate::host::config::{FailureRule, LateRule, PluginSettings};
 use crate::host::identity::Identity;
@@ -38,7 +38,7 @@ pub(super) struct Plugin {
     /// Requests that wait for it, in the order of their tickets.
     pub(super) queue: BTreeSet<(Ticket, RequestId)>,
     /// Events that went through without it, while it joined or since another plugin refused them; they come before all of the queue.
-    pub(super) missed_events: VecDeque<Arc<StateChangeEvent>>,
+    pub(super) missed_events: VecDeque<Happened>,
     /// Calls that occupy it: those under way and those that are late.
     pub(super) busy: BTreeSet<CallId>,
     /// Of these, the late ones.
@@ -171,15 +171,15 @@ impl Plugin {
     }
 
     /// An event has gone through that it has not been told.
-    pub(super) fn misses(&mut self, notice: &Arc<StateChangeEvent>) {
+    pub(super) fn misses(&mut self, event: &Happened) {
         let knows = match &self.stage {
-            Stage::Joining(joining) => joining.knows(notice),
+            Stage::Joining(joining) => joining.knows(&event.notice),
             _ => true,
         };
         if self.missed_events.len() >= MISSED_EVENTS_MAX {
             self.picture = Picture::False;
         } else if knows {
-            self.missed_events.push_back(Arc::clone(notice));
+            self.missed_events.push_back(event.clone());
         }
     }
 

@@ -71,7 +71,7 @@ impl Core {
         now: Instant,
     ) -> Result<PluginId, TooManyUnregistered> {
         let unregistered = self.plugins.values().filter(|p| p.is_unregistered() && p.seat.is_none()).count();
-        if seat.is_none() && (self.stopping || unregistered >= UNREGISTERED_MAX) {
+        if self.stopping || (seat.is_none() && unregistered >= UNREGISTERED_MAX) {
             self.totals.refused += 1;
             return Err(TooManyUnregistered);
         }
@@ -188,7 +188,7 @@ impl Core {
     ) -> Result<Permission, Refusal> {
         match self.plugins.get(&id) {
             Some(plugin @ Plugin { name: Some(name), .. }) if plugin.is_active() => {
-                self.show_asked(name, || Said::UpdateContainers(request.clone()), unknown);
+                self.show_asked(id, || Said::UpdateContainers(request.clone()), unknown);
                 let asked = Asked { plugin: name, basis: Other { targets: &self.table }, unknown };
                 let verdict = self.setup.judge.judge(&asked, request);
                 let passed = pass(name, verdict.permitted.ok_or(Refusal::Denied)?);

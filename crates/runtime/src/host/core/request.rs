@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nri_policy::judge::Refused;
-use nri_wire::api::{Container, StateChangeEvent, ValidateContainerAdjustmentRequest};
+use nri_wire::api::{Container, ValidateContainerAdjustmentRequest};
 use nri_wire::event::Event;
 use nri_wire::name::PluginName;
-use tracing::debug;
+use nri_wire::scan::Unknown;
+use tracing::{debug, warn};
 
 use super::fold::{self, Fold};
 use super::plugin::{Picture, Plugin, Stage, in_order};
-use super::{Action, Core, Message, PluginId, Purpose, RequestId, Submission, Ticket, Timer};
+use super::{Action, Core, Message, Parcel, PluginId, Purpose, RequestId, Submission, Ticket, Timer};
 use crate::host::config::FailureRule;
 use crate::host::given::Given;
 use crate::host::outcome::{Cause, Consulted, Failure, Outcome};
-use crate::limits::{FAIR_PART, MARGIN_MIN, MARGIN_PART, RESERVE_PART};
+use crate::limits::{FAIR_PART, LOST_PATHS_MAX, MARGIN_MIN, MARGIN_PART, RESERVE_PART};
 
 /// A request that is not through.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(super) struct Request {
     pub(super) validators: Vec<Consulted>,
     pub(super) refused: Vec<Refused>,
     pub(super) phase: Phase,
+    /// What the caller's message carries that we cannot read.
+    pub(super) unknown: Arc<Unknown>,
 }
 
 /// A plugin that a request goes to. Kept by the request, since the plugin may be gone before it is asked.
@@ -68,6 +71,7 @@ impl Core {
         &mut self,
         id: RequestId,
         submission: Submission,
+        unknown: Unknown,
         deadline: Instant,
         now: Instant,
     ) {
@@ -85,6 +89,7 @@ impl Core {
             self.actions.push_back(Action::Complete { request: id, result: Err(failure) });
             return;
         }
+        self.note_lost(&unknown);
         let order = self.parties(event);
         let to_validate = match event {
             Event::CreateContainer => self.parties(Event::ValidateContainerAdjustment),
@@ -111,6 +116,7 @@ impl Core {
             validators: Vec::new(),
             refused: Vec::new(),
             phase: Phase::Asking(fold),
+            unknown: Arc::new(unknown),
         };
         self.requests.insert(id, request);
         if chain { self.advance(id, now) } else { self.ask_all(id, now) }
@@ -195,11 +201,11 @@ impl Core {
             let next = self.next_in_queue(id);
             let Some(plugin) = self.plugins.get_mut(&id) else { return };
             if plugin.picture != Picture::False
-                && let Some(notice) = plugin.missed_events.pop_front()
+                && let Some(event) = plugin.missed_events.pop_front()
             {
                 let deadline = now + plugin.rules.timeout;
-                let message = self.as_message(id, &notice);
-                self.occupy(id, Purpose::Missed, message, now, deadline, true);
+                let dedicated = !plugin.state_change.contains(event.notice.event());
+                self.occupy(id, Purpose::Missed, event.told(dedicated), now, deadline, true);
             } else if let Some(next) = next {
                 plugin.queue.remove(&next);
                 self.send(next.1, id, now);
@@ -231,19 +237,20 @@ impl Core {
             Phase::Validating(validation, _) => Message::Validate(Arc::clone(validation)),
             Phase::Held(_) | Phase::Done => return,
         };
-        self.occupy(plugin_id, Purpose::Request(id), message, now, deadline, fair);
+        let parcel = Parcel { message, unknown: Arc::clone(&request.unknown) };
+        self.occupy(plugin_id, Purpose::Request(id), parcel, now, deadline, fair);
     }
 
     fn occupy(
         &mut self,
         id: PluginId,
         purpose: Purpose,
-        message: Message,
+        parcel: Parcel,
         now: Instant,
         deadline: Instant,
         fair: bool,
     ) {
-        let call = self.call(id, purpose, message, now, deadline, fair);
+        let call = self.call(id, purpose, parcel, now, deadline, fair);
         if let Some(plugin) = self.plugins.get_mut(&id) {
             plugin.busy.insert(call);
         }
@@ -402,14 +409,17 @@ impl Core {
         self.ask_all(id, now);
     }
 
-    /// How a plugin wants to be told an event that it missed.
-    fn as_message(&self, id: PluginId, notice: &Arc<StateChangeEvent>) -> Message {
-        if notice.event() == Event::StopContainer {
-            let (pod, container) = (notice.pod.clone(), notice.container.clone());
-            return Message::Stop(Arc::new(nri_wire::api::StopContainerRequest { pod, container }));
+    /// Says once where callers have fields that are not known and cannot be passed on.
+    fn note_lost(&mut self, unknown: &Unknown) {
+        self.totals.unforwarded += unknown.lost() as u64;
+        let unlisted = (unknown.count() > unknown.fields().len()).then(|| "and more".to_owned());
+        let lost = unknown.fields().iter().filter(|field| field.is_lost());
+        for path in lost.map(|field| without_indices(&field.path)).chain(unlisted) {
+            if self.lost_paths.len() < LOST_PATHS_MAX && !self.lost_paths.contains(&path) {
+                warn!(field = %path, "a field of a request is not known here, and plugins do not get it");
+                self.lost_paths.insert(path);
+            }
         }
-        let old = self.plugins.get(&id).is_some_and(|plugin| plugin.state_change.contains(notice.event()));
-        Message::Notice { notice: Arc::clone(notice), dedicated: !old }
     }
 }
 
@@ -485,4 +495,11 @@ impl Request {
 fn budget(total: Duration) -> Duration {
     let margin = (total / MARGIN_PART).max(MARGIN_MIN);
     total.saturating_sub(margin).max(total / 2)
+}
+
+/// `container.mounts[2].9` as `container.mounts[].9`.
+fn without_indices(path: &str) -> String {
+    let mut parts = path.split('[');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |done, part| done + "[" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
 }

@@ -23,6 +23,7 @@ use nri_wire::api::{
     ValidateContainerAdjustmentResponse,
 };
 use nri_wire::event::{Event, EventMask};
+use nri_wire::scan::Unknown;
 use nri_wire::ttrpc::{Code, Status};
 
 use super::*;
@@ -102,7 +103,7 @@ impl Bench {
     fn drain(&mut self) {
         while let Some(action) = self.core.poll_action() {
             match action {
-                Action::Call { plugin, call, message, deadline } => {
+                Action::Call { plugin, call, parcel: Parcel { message, .. }, deadline } => {
                     assert!(deadline > self.now, "a call without time");
                     self.calls.push_back(Sent { plugin, call, message });
                 }
@@ -211,7 +212,7 @@ impl Bench {
     fn submit_within(&mut self, submission: Submission, time: Duration) -> u64 {
         let id = self.next;
         self.next += 1;
-        self.core.handle_request(RequestId(id), submission, self.now + time, self.now);
+        self.core.handle_request(RequestId(id), submission, Unknown::default(), self.now + time, self.now);
         self.drain();
         id
     }

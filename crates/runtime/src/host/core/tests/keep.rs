@@ -18,8 +18,12 @@ impl Embedder for Arc<Notes> {
 fn keeping(notes: &Arc<Notes>) -> Bench {
     let embedder = SharedEmbedder(Arc::new(Arc::clone(notes)));
     let pods = vec![PodSandbox { id: "p".to_owned(), ..PodSandbox::default() }];
-    let containers =
-        vec![Container { id: "x".to_owned(), pod_sandbox_id: "p".to_owned(), ..Container::default() }];
+    let containers = vec![Container {
+        id: "x".to_owned(),
+        name: "side".to_owned(),
+        pod_sandbox_id: "p".to_owned(),
+        ..Container::default()
+    }];
     Bench::with(Setup { keep_answers: true, embedder, ..setup() }, pods, containers)
 }
 
@@ -60,6 +64,8 @@ fn what_plugins_ask_for_by_themselves_is_shown() {
     let notes = Arc::<Notes>::default();
     let mut bench = keeping(&notes);
     let a = bench.plugin("10-a", "CreateContainer");
+    let identity = &mut bench.core.plugins.get_mut(&a).unwrap().origin.identity;
+    (identity.uid, identity.container_id) = (Some(7), Some("x".to_owned()));
     let request =
         nri_wire::api::UpdateContainersRequest { update: vec![memory("x", 1)], ..Default::default() };
     bench.core.handle_update_containers(a, request.clone(), &["update.linux.9".to_owned()]).unwrap();
@@ -69,6 +75,8 @@ fn what_plugins_ask_for_by_themselves_is_shown() {
     assert_eq!(seen[1].0, "10-a");
     assert_eq!(seen[1].1.said, Said::UpdateContainers(request));
     assert_eq!(seen[1].1.unknown, ["update.linux.9"]);
+    assert_eq!(seen[1].1.identity.uid, Some(7));
+    assert_eq!(seen[1].1.identity.pod.as_ref().map(|pod| pod.container.as_str()), Some("side"));
     assert_eq!(seen[1].1.targets["x"].namespace.as_deref(), Some(""));
 }
 

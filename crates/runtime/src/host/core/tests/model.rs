@@ -225,7 +225,7 @@ impl Model {
         }
         let mut answer = match &sent.message {
             Message::Configure(_) => {
-                let validates = i32::from(sent.plugin.0 % 3 == 0) << 13;
+                let validates = i32::from(sent.plugin.0.is_multiple_of(3)) << 13;
                 Answer::Configure(ConfigureResponse { events: 0x40f | validates, failure_policy: None })
             }
             message => nothing(message),
