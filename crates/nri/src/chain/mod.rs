@@ -138,6 +138,8 @@ impl Plan {
             plugin_dir,
             plugin_config_dir,
             listen,
+            // Who is not there at the start makes the command fail, and later it may be over at any moment.
+            restart: false,
             plugins: plugin::settings(file.plugins),
             trace: crate::trace::from_environment(),
             ..Config::default()

@@ -56,6 +56,9 @@ pub struct Config {
     pub listen: Vec<Socket>,
     /// Sockets for them that listen already.
     pub listeners: Vec<Listener>,
+    /// Whether launched plugins that end are started again where nothing is said about them. Not useful to whoever
+    /// makes one request and is done.
+    pub restart: bool,
     /// What an operator says about plugins, by full name, base name, or `*` (`cli.md`, "Configuration file").
     pub plugins: BTreeMap<String, PluginSettings>,
     /// Base names or full names that no plugin may have that connects by itself.
@@ -86,6 +89,7 @@ impl Default for Config {
             launch: Vec::new(),
             listen: Vec::new(),
             listeners: Vec::new(),
+            restart: true,
             plugins: BTreeMap::new(),
             reserved: BTreeSet::new(),
             judge: Judge::allow_all(),
@@ -123,7 +127,7 @@ pub struct PluginSettings {
     pub late: Option<LateRule>,
     /// What a late or lost answer does to the request.
     pub on_failure: Option<FailureRule>,
-    /// Whether a launched plugin that ended is started again; yes unless said otherwise.
+    /// Whether a launched plugin that ended is started again; else as [`Config::restart`] says.
     pub restart: Option<bool>,
     /// The events that it may get at most.
     pub events: Option<EventMask>,

@@ -147,6 +147,7 @@ impl Host {
             registration_timeout: config.registration_timeout,
             request_timeout: config.request_timeout,
             settings: config.plugins,
+            restart: config.restart,
             programs,
             reserved: config.reserved,
             judge: config.judge,

@@ -55,7 +55,7 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 pub use self::creation::{Creation, Merged};
 pub use self::ledger::{Conflict, Holder, Ledger};
-pub use self::update::{MergedStop, MergedUpdate, Passed, Stop, Update, pass};
+pub use self::update::{MergedStop, MergedUpdate, Passed, Stop, Unmerged, Update, pass};
 
 /// A merged result whose every value has an owner. Only merging makes one; the OCI application takes nothing else.
 #[derive(Clone, Debug, Default, PartialEq)]

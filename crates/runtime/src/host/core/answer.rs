@@ -7,7 +7,7 @@ use nri_wire::ttrpc::{Code, Status};
 use tracing::{info, warn};
 
 use super::plugin::Picture;
-use super::{Answer, Call, CallId, CallState, Core, End, Parcel, PluginId, Purpose, RequestId, Timer};
+use super::{Call, CallId, CallState, Core, End, Parcel, PluginId, Purpose, RequestId, Timer};
 use crate::host::outcome::{Cause, Outcome};
 
 impl Core {
@@ -48,7 +48,7 @@ impl Core {
                     self.in_time(plugin, call.started, now);
                     self.take_end(request, call, end, now);
                 } else {
-                    self.take_missed(call, end, now);
+                    self.take_missed(call, end);
                     self.in_time(plugin, call.started, now);
                 }
             }
@@ -111,22 +111,6 @@ impl Core {
                 let cause = Cause::Invalid { plugin: name, reason };
                 self.conclude_failed(request, plugin, Outcome::Answer, took, cause, now);
             }
-        }
-    }
-
-    /// The answer to an event that the plugin was told after it had joined. Updates count as asked for on its own account.
-    fn take_missed(&mut self, call: &Call, end: End, _now: Instant) {
-        let Some(name) = self.plugins.get(&call.plugin).and_then(|plugin| plugin.name.clone()) else {
-            return;
-        };
-        if let End::Answer(Answer::Stop(answer), unknown) = end {
-            let request =
-                nri_wire::api::UpdateContainersRequest { update: answer.update, ..Default::default() };
-            if let Ok(permission) = self.handle_update_containers(call.plugin, request, &unknown) {
-                self.apply(permission);
-            }
-        } else if !matches!(end, End::Answer(..)) {
-            warn!(plugin = %name, event = display_name(call.event), "failed to take an event: {}", end.fault());
         }
     }
 

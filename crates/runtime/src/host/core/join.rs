@@ -10,18 +10,16 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use nri_policy::judge::{Asked, Other};
 use nri_wire::api::{StateChangeEvent, SynchronizeRequest, SynchronizeResponse};
 use nri_wire::synchronize::Parts;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::message::Happened;
 use super::plugin::{Picture, Plugin, Stage};
 use super::table::Told;
-use super::{Action, Answer, Core, End, Message, Permission, PluginId, Purpose, RequestId, Timer};
+use super::{Action, Answer, Core, End, Message, PluginId, Purpose, RequestId, Timer};
 use crate::host::given::Said;
 use crate::limits::MISSED_EVENTS_MAX;
-use crate::merge::pass;
 
 /// How far a joining has come.
 #[derive(Debug, Default)]
@@ -180,20 +178,9 @@ impl Core {
             self.totals.joined += 1;
         }
         let seat = plugin.seat;
-        let name = plugin.name.clone();
         self.show_asked(id, || Said::Synchronize(answer.clone()), unknown);
-        if let Some(name) = name
-            && !answer.update.is_empty()
-        {
-            let asked = Asked { plugin: &name, basis: Other { targets: &self.table }, unknown };
-            let verdict = self.setup.judge.judge(&asked, answer);
-            match verdict.permitted {
-                Some(permitted) => {
-                    let passed = pass(&name, permitted);
-                    self.apply(Permission { plugin: name, passed, in_call: self.is_in_call(id) });
-                }
-                None => warn!(plugin = %name, "the policy refuses its updates"),
-            }
+        if let Some(Ok(permission)) = (!answer.update.is_empty()).then(|| self.permit(id, answer, unknown)) {
+            self.apply(permission);
         }
         if let Some(seat) = seat {
             self.settle(seat);
@@ -201,14 +188,6 @@ impl Core {
         self.take_over(id, now);
         self.actions.push_back(Action::Changed);
         self.pump(id, now);
-    }
-
-    /// Has the embedding runtime do what a plugin asks for outside of any request.
-    pub(super) fn apply(&mut self, permission: Permission) {
-        let passed = &permission.passed;
-        if !passed.updates.is_empty() || !passed.evictions.is_empty() {
-            self.actions.push_back(Action::Apply(permission));
-        }
     }
 
     /// A request is through (or failed): who joins may have waited for it, or must be told later.

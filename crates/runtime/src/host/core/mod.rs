@@ -13,6 +13,7 @@
 //! | `request` | one request on its way through the plugins |
 //! | `finish` | its end |
 //! | `required` | who counts as having answered, and what the embedding runtime says to that |
+//! | `unasked` | what plugins ask for on their own account |
 //! | `answer` | what an answer does to the request that it belongs to |
 //! | `late` | deadlines, late answers, lost connections |
 //! | `fold` | the state of the merge that a request carries along |
@@ -38,6 +39,7 @@ mod succession;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unasked;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -139,6 +141,7 @@ pub(crate) struct Setup {
     pub(crate) registration_timeout: Duration,
     pub(crate) request_timeout: Duration,
     pub(crate) settings: BTreeMap<String, PluginSettings>,
+    pub(crate) restart: bool,
     pub(crate) programs: Vec<Program>,
     /// Names that no connecting plugin may have.
     pub(crate) reserved: BTreeSet<String>,

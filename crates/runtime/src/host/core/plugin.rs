@@ -124,7 +124,7 @@ impl Rules {
             close_when_late: settings.late == Some(LateRule::Close),
             keep_when_late: settings.late.map_or(policy.keep_connected, |late| late == LateRule::Keep),
             on_failure: settings.on_failure.unwrap_or(own),
-            restart: settings.restart.unwrap_or(true),
+            restart: settings.restart.unwrap_or(setup.restart),
             allowed: settings.events.unwrap_or(EventMask::ALL),
         }
     }

@@ -3,18 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use nri_policy::judge::{Asked, Other};
-use nri_wire::api::{ConfigureRequest, ConfigureResponse, RegisterPluginRequest, UpdateContainersRequest};
+use nri_wire::api::{ConfigureRequest, ConfigureResponse, RegisterPluginRequest};
 use nri_wire::event::{Event, EventMask};
 use nri_wire::name::{NameError, PluginName};
 use tracing::{info, warn};
 
 use super::plugin::{Origin, Picture, Plugin, Rules, Stage};
-use super::{Action, Core, End, Message, Permission, PluginId, Purpose, SeatId, Timer};
+use super::{Action, Core, End, Message, PluginId, Purpose, SeatId, Timer};
 use crate::host::config::PluginSettings;
-use crate::host::given::Said;
 use crate::limits::UNREGISTERED_MAX;
-use crate::merge::pass;
 
 /// Tells nothing about the node that CreateContainer does not.
 const VALIDATION: EventMask = EventMask::NONE.with(Event::ValidateContainerAdjustment);
@@ -176,28 +173,6 @@ impl Core {
                 }
             }
             self.pump(id, now);
-        }
-    }
-
-    /// UpdateContainers: what the embedding runtime is to be asked.
-    pub(crate) fn handle_update_containers(
-        &mut self,
-        id: PluginId,
-        request: UpdateContainersRequest,
-        unknown: &[String],
-    ) -> Result<Permission, Refusal> {
-        match self.plugins.get(&id) {
-            Some(plugin @ Plugin { name: Some(name), .. }) if plugin.is_active() => {
-                self.show_asked(id, || Said::UpdateContainers(request.clone()), unknown);
-                let asked = Asked { plugin: name, basis: Other { targets: &self.table }, unknown };
-                let verdict = self.setup.judge.judge(&asked, request);
-                let passed = pass(name, verdict.permitted.ok_or(Refusal::Denied)?);
-                Ok(Permission { plugin: name.clone(), passed, in_call: self.is_in_call(id) })
-            }
-            _ => {
-                warn!("UpdateContainers of a plugin that is not active: refused");
-                Err(Refusal::NotActive)
-            }
         }
     }
 }

@@ -30,6 +30,8 @@ impl Core {
         for id in ids {
             let Some(plugin) = self.plugins.get_mut(&id) else { continue };
             match &mut plugin.stage {
+                // Whoever is being replaced gets no more than what is his already.
+                Stage::Active if plugin.retiring => {}
                 Stage::Active if contradicted || plugin.picture != Picture::True => {
                     plugin.picture = Picture::False;
                     self.pump(id, now);
@@ -48,6 +50,9 @@ impl Core {
     /// What a plugin is being told is not so any more: ends the sequence of parts that it has begun to collect. It gets
     /// a whole new one as soon as it has answered.
     pub(super) fn end_early(&mut self, id: PluginId, now: Instant) {
+        if self.joining(id).is_some_and(|joining| !joining.is_cut()) {
+            self.meet_namesakes(id);
+        }
         let Some(joining) = self.joining(id) else { return };
         joining.step = Step::Last;
         joining.missed.clear();

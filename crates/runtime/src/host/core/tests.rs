@@ -65,6 +65,7 @@ fn setup() -> Setup {
         registration_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(2),
         settings: BTreeMap::new(),
+        restart: true,
         programs: Vec::new(),
         reserved: BTreeSet::new(),
         judge: Judge::allow_all(),

@@ -380,3 +380,29 @@ fn in_any_order_each_creation_is_seen_once() {
         assert_eq!(bench.core.plugins().len(), 1, "seed {seed}");
     }
 }
+
+/// The engine is back with another state of the node while a newcomer is told the old one in parts: it takes over all the
+/// same, and is told anew.
+#[test]
+fn a_newcomer_may_be_outdated() {
+    let big = |id: &str| Container { env: vec!["x".repeat(3 << 20)], ..container(id) };
+    let ids = |message: Message| match message {
+        Message::Synchronize(part) => {
+            (part.containers.into_iter().map(|container| container.id).collect::<Vec<_>>(), part.more)
+        }
+        other => panic!("no Synchronize: {other:?}"),
+    };
+    let mut bench = Bench::with(setup(), vec![pod("p")], vec![big("c1"), big("c2")]);
+    let old = bench.comes("10-a", runs("/a"), ALL);
+    while bench.calls_to(old) > 0 {
+        bench.nod(old);
+    }
+    let new = bench.comes("10-a", runs("/a"), ALL);
+    bench.renew(&[container("c9")]);
+    assert_eq!(ids(bench.nod(old)), (vec!["c9".to_owned()], false));
+    assert_eq!(ids(bench.nod(new)), (vec!["c1".to_owned()], true));
+    assert_eq!(ids(bench.nod(new)), (Vec::new(), false), "ends what it has collected");
+    assert!(matches!(bench.nod(old), Message::Shutdown(_)));
+    assert_eq!(ids(bench.nod(new)), (vec!["c9".to_owned()], false));
+    assert_eq!(bench.core.active(), 1);
+}
