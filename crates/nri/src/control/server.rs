@@ -38,19 +38,23 @@ impl Server {
     /// Answers for ever. Whoever lets go of this future closes the socket.
     pub(crate) async fn serve(self, source: Arc<dyn Source>) {
         let mut connections = JoinSet::new();
+        let mut is_said = false;
         loop {
-            tokio::select! {
-                accepted = self.listener.accept() => match accepted {
-                    Ok(stream) if connections.len() < CONNECTIONS_MAX => {
-                        connections.spawn(converse(stream, Arc::clone(&source)));
-                    }
-                    Ok(_) => warn!("too many connections on the control socket: refused"),
-                    Err(error) => {
-                        warn!(path = %self.listener.path().display(), "failed to accept: {error}");
-                        sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            let accepted = self.listener.accept().await;
+            // Those that have ended make room.
+            while connections.try_join_next().is_some() {}
+            match accepted {
+                Ok(stream) if connections.len() < CONNECTIONS_MAX => {
+                    connections.spawn(converse(stream, Arc::clone(&source)));
+                    is_said = false;
+                }
+                // Once: whoever may connect could fill the log.
+                Ok(_) if std::mem::replace(&mut is_said, true) => {}
+                Ok(_) => warn!("too many connections on the control socket: refused"),
+                Err(error) => {
+                    warn!(path = %self.listener.path().display(), "failed to accept: {error}");
+                    sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }

@@ -23,3 +23,16 @@ pub(crate) const SYNCHRONIZE_MAX: usize = 1 << 30;
 pub(crate) const FINISH_MAX: Duration = Duration::from_secs(3);
 /// Longest that the gateway waits for launched plugins before it says that it is ready.
 pub(crate) const READY_MAX: Duration = Duration::from_secs(10);
+
+/// Most connections for metrics at once; more are closed at once.
+pub(crate) const METRICS_CONNECTIONS_MAX: usize = 16;
+/// Longest that a connection for metrics may take altogether.
+pub(crate) const METRICS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest that its request may take to come.
+pub(crate) const METRICS_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most bytes of such a request; more answers 431.
+pub(crate) const METRICS_REQUEST_MAX: usize = 16 << 10;
+/// How long a look at the plugins may take; without it only what was counted is shown.
+pub(crate) const METRICS_LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Most plugins that metrics tell apart, beside the launched ones: names are what plugins say they are.
+pub(crate) const METRICS_PLUGINS_MAX: usize = 64;

@@ -2,11 +2,11 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -24,19 +24,12 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use super::super::limits::{
+    METRICS_CONNECTIONS_MAX, METRICS_HEADER_TIMEOUT, METRICS_LOOK_TIMEOUT, METRICS_REQUEST_MAX,
+    METRICS_TIMEOUT,
+};
 use super::{Metrics, Sight};
 use crate::failure::Failure;
-
-/// Most connections at once; more are closed at once.
-const CONNECTIONS_MAX: usize = 16;
-/// Longest that a connection may take altogether.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest that its request may take to come.
-const HEADER_PATIENCE: Duration = Duration::from_secs(5);
-/// Most bytes of a request; more answers 431.
-const REQUEST_MAX: usize = 16 << 10;
-/// How long a look at the plugins may take; without it only what was counted is shown.
-const LOOK_MAX: Duration = Duration::from_secs(2);
 
 /// The media type of what [`Metrics::text`] gives.
 const OPENMETRICS: HeaderValue =
@@ -97,24 +90,20 @@ impl Endpoint {
     /// Answers for ever. Whoever lets go of this future closes the socket.
     pub(crate) async fn serve(self, metrics: Arc<Metrics>, sight: Arc<dyn Sight>) {
         let mut connections = JoinSet::new();
+        let mut is_said = false;
         loop {
+            let accepted = self.accept().await;
             // Those that have ended make room.
             while connections.try_join_next().is_some() {}
-            let scrape = Scrape { metrics: Arc::clone(&metrics), sight: Arc::clone(&sight) };
-            let is_full = connections.len() >= CONNECTIONS_MAX;
-            let accepted = match &self {
-                Self::Tcp(listener) => listener
-                    .accept()
-                    .await
-                    .map(|(stream, _)| (!is_full).then(|| connections.spawn(scrape.converse(stream)))),
-                Self::Unix(listener) => listener
-                    .accept()
-                    .await
-                    .map(|stream| (!is_full).then(|| connections.spawn(scrape.converse(stream)))),
-            };
             match accepted {
-                Ok(Some(_)) => {}
-                Ok(None) => warn!("too many connections for metrics: refused"),
+                Ok(stream) if connections.len() < METRICS_CONNECTIONS_MAX => {
+                    let scrape = Scrape { metrics: Arc::clone(&metrics), sight: Arc::clone(&sight) };
+                    connections.spawn(scrape.converse(stream));
+                    is_said = false;
+                }
+                // Once: whoever may connect could fill the log.
+                Ok(_) if std::mem::replace(&mut is_said, true) => {}
+                Ok(_) => warn!("too many connections for metrics: refused"),
                 Err(error) => {
                     warn!("failed to accept a connection for metrics: {error}");
                     sleep(ACCEPT_PAUSE).await;
@@ -122,7 +111,19 @@ impl Endpoint {
             }
         }
     }
+
+    async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        match self {
+            Self::Tcp(listener) => Ok(Box::new(listener.accept().await?.0)),
+            Self::Unix(listener) => Ok(Box::new(listener.accept().await?)),
+        }
+    }
 }
+
+/// A connection of either kind.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// One connection, which carries one request.
 #[derive(Clone)]
@@ -132,15 +133,15 @@ struct Scrape {
 }
 
 impl Scrape {
-    async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    async fn converse(self, stream: Box<dyn Stream>) {
         let service = service_fn(|request| self.respond(request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_PATIENCE)
-            .max_buf_size(REQUEST_MAX)
+            .header_read_timeout(METRICS_HEADER_TIMEOUT)
+            .max_buf_size(METRICS_REQUEST_MAX)
             .keep_alive(false)
             .serve_connection(TokioIo::new(stream), service);
-        match timeout(PATIENCE, connection).await {
+        match timeout(METRICS_TIMEOUT, connection).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => debug!("a connection for metrics: {error}"),
             Err(_) => debug!("a connection for metrics took too long"),
@@ -156,7 +157,7 @@ impl Scrape {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return Ok(response);
         }
-        let snapshot = timeout(LOOK_MAX, self.sight.look()).await.ok();
+        let snapshot = timeout(METRICS_LOOK_TIMEOUT, self.sight.look()).await.ok();
         let mut response = Response::new(Full::from(self.metrics.text(snapshot.as_ref())));
         response.headers_mut().insert(CONTENT_TYPE, OPENMETRICS);
         Ok(response)

@@ -25,13 +25,12 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 pub(crate) use self::endpoint::{Address, Endpoint};
+use super::limits::METRICS_PLUGINS_MAX;
 use super::observe::{Observer, Relay, Relayed};
 use crate::decision::blamed;
 
 /// Upper bounds of the buckets, seconds: plugins answer in fractions of a millisecond, or not for seconds.
 const BUCKETS: [f64; 13] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
-/// Most plugins that are told apart: names are what plugins say they are.
-const PLUGINS_MAX: usize = 64;
 /// The label of all others.
 const OTHER: &str = "other";
 
@@ -190,6 +189,9 @@ impl Metrics {
         let mut registry = Registry::with_prefix("nri");
         let waiting = Family::<Plugin, Gauge>::default();
         let late_answers = Family::<Plugin, Counter>::default();
+        for status in snapshot.plugins.iter().filter(|status| status.launched) {
+            self.plugins.trust(&status.name);
+        }
         for status in &snapshot.plugins {
             let label = Plugin { plugin: self.plugins.label(&status.name) };
             waiting.get_or_create(&label).inc_by(i64::try_from(status.waiting).unwrap_or(i64::MAX));
@@ -329,7 +331,8 @@ impl Observer for Metrics {
     }
 }
 
-/// The plugins that have a label of their own: the first so many. Whoever comes later shares one.
+/// The plugins that have a label of their own: those that we launch, and the first so many of others. Whoever comes later
+/// shares one.
 #[derive(Debug, Default)]
 struct Names {
     known: Mutex<BTreeSet<Arc<str>>>,
@@ -337,11 +340,20 @@ struct Names {
 
 impl Names {
     fn label(&self, name: &PluginName) -> Arc<str> {
+        self.named(name, METRICS_PLUGINS_MAX)
+    }
+
+    /// The operator has chosen this name, so it cannot be one of many.
+    fn trust(&self, name: &PluginName) {
+        self.named(name, usize::MAX);
+    }
+
+    fn named(&self, name: &PluginName, most: usize) -> Arc<str> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(label) = known.get(name.full()) {
             return Arc::clone(label);
         }
-        if known.len() >= PLUGINS_MAX {
+        if known.len() >= most {
             return OTHER.into();
         }
         let label: Arc<str> = name.full().into();

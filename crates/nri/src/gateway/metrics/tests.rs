@@ -4,6 +4,7 @@ use nri_runtime::host::{Cause, Created, Tally, Told};
 use nri_runtime::merge::{Creation, Merged};
 
 use super::super::engine::Lost;
+use super::super::limits;
 use super::*;
 
 fn name(name: &str) -> PluginName {
@@ -159,12 +160,15 @@ fn changes_and_losses() {
 #[test]
 fn labels_are_bounded() {
     let names = Names::default();
-    for number in 0..PLUGINS_MAX {
+    for number in 0..METRICS_PLUGINS_MAX {
         let own = format!("10-{number}");
         assert_eq!(&*names.label(&name(&own)), own);
     }
     assert_eq!(&*names.label(&name("10-one-more")), OTHER);
     assert_eq!(&*names.label(&name("10-0")), "10-0");
+    names.trust(&name("20-ours"));
+    assert_eq!(&*names.label(&name("20-ours")), "20-ours");
+    assert_eq!(&*names.label(&name("10-one-more")), OTHER);
 }
 
 #[test]
@@ -231,7 +235,7 @@ async fn over_http() {
     assert!(!long.contains("200 OK"), "{long}");
     // Connections that say nothing take their places and no others.
     let mut silent = Vec::new();
-    while silent.len() < 16 {
+    while silent.len() < limits::METRICS_CONNECTIONS_MAX {
         silent.push(tokio::net::UnixStream::connect(&path).await.unwrap());
     }
     let request = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
