@@ -221,7 +221,8 @@ pub trait Embedder: Send + Sync + 'static {
 
     /// Decides whether a pod may run, once every plugin has been told of it (RunPodSandbox). `answered`: the plugins that
     /// answered in time, and those that are connected and have nothing to answer, since they do not take the event.
-    /// `connected`: all that get events now.
+    /// `connected`: all that get events now. Asked before as well, with all plugins that may answer: what is refused then
+    /// is told to nobody.
     ///
     /// # Errors
     /// As [`Embedder::validate`].

@@ -81,7 +81,7 @@ impl Core {
             Some(what) => Some(Cause::Input(what)),
             // Quirk B3, EXT-018
             None if deadline <= now => Some(Cause::Expired),
-            None => None,
+            None => self.refused_beforehand(&submission),
         };
         if let Some(cause) = refusal {
             let failure = Failure { event, cause, plugins: Vec::new(), refused: Vec::new() };
