@@ -76,10 +76,47 @@ func adapt(a *adaptation.Adaptation, r round) (fields, error) {
 			spec := sampleSpec(c)
 			return func() error { return adjusted(a, c, spec) }
 		})
+	case "call":
+		return measureCall(a, r)
 	case "parallel":
 		return r.parallel(a)
 	}
 	return nil, fmt.Errorf("cannot measure %q", r.What)
+}
+
+// measureCall times creations without what the runtime then does with the
+// spec. A plugin that is further away may still be on its way when the round
+// begins, so its adjustment is waited for.
+func measureCall(a *adaptation.Adaptation, r round) (fields, error) {
+	sample := sampleContainer("c0", "p0", r.Size)
+	create := func(c *api.Container) (bool, error) {
+		response, err := a.CreateContainer(ctx, &api.CreateContainerRequest{Pod: samplePod("p0"), Container: c})
+		return len(response.GetAdjust().GetEnv()) > 0, err
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		adjusted, err := create(proto.Clone(sample).(*api.Container))
+		if err != nil {
+			return nil, err
+		}
+		if adjusted {
+			break
+		}
+		if time.Now().After(deadline) {
+			return nil, errors.New("no plugin adjusts the container")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return r.measure(func() func() error {
+		c := proto.Clone(sample).(*api.Container)
+		return func() error {
+			adjusted, err := create(c)
+			if err == nil && !adjusted {
+				err = errors.New("the plugin was left out")
+			}
+			return err
+		}
+	})
 }
 
 // sampleState gives containers, ten to a pod. The reference never ends when

@@ -202,9 +202,11 @@ func noteCall(ctx context.Context, unmarshal ttrpc.Unmarshaler, info *ttrpc.Unar
 	return method(context.WithValue(ctx, callKey{}, info.FullMethod), unmarshal)
 }
 
-// received prints a call: what it says, the method it came by, the time left.
+// received prints a call: what it says, the method it came by, the time of it
+// and the time left.
 func received(ctx context.Context, event string, f fields) {
 	f["event"] = event
+	f["at"] = time.Now().UnixNano()
 	if method, ok := ctx.Value(callKey{}).(string); ok {
 		f["method"] = method
 	}
