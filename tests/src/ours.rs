@@ -33,10 +33,14 @@ pub fn scripted_plugin() -> PathBuf {
     profile().join("scripted_plugin")
 }
 
-/// The folder of the profile that the test itself was built with: it runs from `PROFILE/deps`.
+/// The folder of the profile that the caller itself was built with: a test runs from `PROFILE/deps`, a program from
+/// `PROFILE`.
 fn profile() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_else(|error| panic!("no path of the test itself: {error}"));
-    own.ancestors().nth(2).map_or_else(PathBuf::new, PathBuf::from)
+    let folder = own.parent().unwrap_or(&own);
+    let is_test = folder.file_name().is_some_and(|name| name == "deps");
+    let profile = if is_test { folder.parent().unwrap_or(folder) } else { folder };
+    profile.to_owned()
 }
 
 fn cargo(args: &[&str]) {

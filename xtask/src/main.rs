@@ -7,12 +7,14 @@
 //! | `setup` | what a fresh machine lacks: packages, engines, tools |
 //! | `demo` | the main job on real containers |
 //! | `bench` | the figures of SPECIFICATION.md |
+//! | `engines` | what real engines make of a plugin behind the gateway |
 //! | `process` | running commands with a deadline for patience |
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that reports to people")]
 
 mod bench;
 mod demo;
+mod engines;
 mod process;
 mod setup;
 mod test;
@@ -24,6 +26,9 @@ use std::process::ExitCode;
 /// What ends a task: a sentence for people that says what to do next.
 type Failure = String;
 
+/// Pods of the nightly churn test.
+const NIGHTLY_PODS: &str = "500";
+
 const HELP: &str = "\
 cargo xtask TASK
 
@@ -31,8 +36,10 @@ cargo xtask TASK
   test      everything that CI runs; installs what a fresh machine lacks
   gen       write the generated files of crates/wire (--check: only compare)
   tidy      check the rules that no lint knows
-  nightly   what takes too long for CI: fuzzing with a nightly toolchain (seconds a target, 300)
-  bench     bench wire: measure against the Go reference and a floor
+  nightly   what takes too long for CI: the churn test with 500 pods, then fuzzing with a nightly toolchain
+            (seconds a target, 300; 0: no fuzzing)
+  bench     bench wire, bench gateway: measure against the Go reference and a floor
+  engines   a plugin behind the gateway on real engines: containerd; --all: CRI-O and Docker, too
 ";
 
 fn main() -> ExitCode {
@@ -45,6 +52,7 @@ fn main() -> ExitCode {
         Some("demo") => demo::run(rest),
         Some("nightly") => nightly(rest),
         Some("bench") => bench::run(rest),
+        Some("engines") => engines::run(rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())
@@ -66,12 +74,30 @@ fn generate(args: &[String]) -> Result<(), Failure> {
     process::run(&mut command)
 }
 
-/// Runs each target of `fuzz/` under cargo-fuzz for a while. CI runs the same functions on stable, over their corpus.
+/// What takes too long for CI: the churn test with many pods, and each target of `fuzz/` under cargo-fuzz for a while.
+/// CI runs the same functions on stable, over their corpus.
 fn nightly(args: &[String]) -> Result<(), Failure> {
     let seconds: u32 = match args.first() {
         None => 300,
         Some(text) => text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?,
     };
+    churn()?;
+    if seconds == 0 { Ok(()) } else { fuzz(seconds) }
+}
+
+/// Pods that come and go while plugins and the gateway do the same (`tests/tests/churn`).
+fn churn() -> Result<(), Failure> {
+    setup::packages_for_tests()?;
+    println!("== churn, {NIGHTLY_PODS} pods");
+    let mut command =
+        process::cargo(&["test", "-q", "-p", "nri-tests", "--test", "churn", "--", "--nocapture"]);
+    command
+        .env("NRI_TEST_CONTAINERD", setup::containerd(setup::CONTAINERD)?)
+        .env("NRI_CHURN_PODS", NIGHTLY_PODS);
+    process::run(&mut command)
+}
+
+fn fuzz(seconds: u32) -> Result<(), Failure> {
     let folder = root().join("fuzz/fuzz_targets");
     let targets = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut names: Vec<String> = targets

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{Failure, process};
 
-/// A Debian package and a program or file that shows that it is there.
+/// A Debian package and a program, or a file by its whole path, that shows that it is there.
 struct Package {
     name: &'static str,
     shown_by: &'static str,
@@ -18,6 +18,12 @@ const FOR_TESTS: [Package; 5] = [
     Package { name: "systemd", shown_by: "systemd-analyze" },
 ];
 
+const FOR_CRIO: [Package; 3] = [
+    Package { name: "podman", shown_by: "podman" },
+    Package { name: "conmon", shown_by: "conmon" },
+    Package { name: "libseccomp-dev", shown_by: "/usr/include/seccomp.h" },
+];
+
 const FOR_DEMO: [Package; 1] = [Package { name: "runc", shown_by: "runc" }];
 
 /// The containerd that CI runs against: the newest of the 2.3 line (NRI 0.12.0, one call per event).
@@ -29,6 +35,11 @@ pub(crate) const CONTAINERD_22: &str = "v2.2.9";
 /// Installs what the tests need and is absent.
 pub(crate) fn packages_for_tests() -> Result<(), Failure> {
     install(&FOR_TESTS)
+}
+
+/// Installs what CRI-O needs, to be built and to run, and is absent.
+pub(crate) fn packages_for_crio() -> Result<(), Failure> {
+    install(&FOR_CRIO)
 }
 
 /// Installs what the demo needs and is absent.
