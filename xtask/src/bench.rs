@@ -1,19 +1,36 @@
-//! `cargo xtask bench wire`: builds both sides as they are published, and prints the wire figures of SPECIFICATION.md.
+//! `cargo xtask bench wire` and `bench gateway`: build both sides as they are published, and print the figures of
+//! SPECIFICATION.md.
 
 use crate::{Failure, process, setup};
 
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     match args.first().map(String::as_str) {
         Some("wire") => wire(args.get(1..).unwrap_or_default()),
-        _ => Err("usage: cargo xtask bench wire [json]".to_owned()),
+        Some("gateway") => gateway(args.get(1..).unwrap_or_default()),
+        _ => Err("usage: cargo xtask bench wire|gateway [json]".to_owned()),
     }
 }
 
-fn wire(args: &[String]) -> Result<(), Failure> {
+fn gateway(args: &[String]) -> Result<(), Failure> {
+    go_is_there()?;
+    process::run(&mut process::cargo(&["build", "--release", "-q", "-p", "nri"]))?;
+    process::run(&mut process::cargo(&["build", "--release", "-q", "-p", "nri-tests", "--bin", "bench"]))?;
+    let folder = crate::target().join("release");
+    let mut bench = std::process::Command::new(folder.join("bench"));
+    bench.arg("gateway").arg(go_program(".", "go-bench")?).arg(folder.join("nri")).args(args);
+    process::run(&mut bench)
+}
+
+fn go_is_there() -> Result<(), Failure> {
     if !process::exists("go") {
         return Err("the figures are ratios to the Go reference; install Go 1.26".to_owned());
     }
     eprintln!("building both sides");
+    Ok(())
+}
+
+fn wire(args: &[String]) -> Result<(), Failure> {
+    go_is_there()?;
     process::run(&mut process::cargo(&["build", "--release", "-q", "-p", "nri-tests", "--bin", "bench"]))?;
     // Static like the Go plugin that it is compared with: most of a dynamic one's resident pages are libc's.
     let triple = host_triple()?;

@@ -1,14 +1,12 @@
 //! Interleaved rounds of all competitors, and the table of ratios against what `design.md` 10 asks.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-
+use crate::entrant::Entrant;
 use crate::round::{Round, Took};
 use crate::{Failure, ours};
 
-const ROUNDS: usize = 9;
-const CALLS: usize = 2000;
-const WARM: usize = 200;
+pub(crate) const ROUNDS: usize = 9;
+pub(crate) const CALLS: usize = 2000;
+pub(crate) const WARM: usize = 200;
 
 /// Who takes part: a driver and a peer.
 const FLOOR: usize = 0;
@@ -17,10 +15,10 @@ const GO: usize = 2;
 const GO_UNDER_OURS: usize = 3;
 
 /// One line of the table: what is divided by what, and the bound that must hold.
-struct Row {
-    what: &'static str,
-    ratio: f64,
-    must: f64,
+pub(crate) struct Row {
+    pub(crate) what: &'static str,
+    pub(crate) ratio: f64,
+    pub(crate) must: f64,
 }
 
 pub(crate) fn run(go: &str, go_idle: &str, idle: &str, json: bool) -> Result<(), Failure> {
@@ -56,7 +54,12 @@ pub(crate) fn run(go: &str, go_idle: &str, idle: &str, json: bool) -> Result<(),
         ratio: size(idle)? / size(go_idle)?,
         must: 1.0 / 3.0,
     });
-    print(&rows, json);
+    settle(&rows, json)
+}
+
+/// Prints the table. A figure that misses its bound is a failure.
+pub(crate) fn settle(rows: &[Row], json: bool) -> Result<(), Failure> {
+    print(rows, json);
     match rows.iter().filter(|row| row.ratio > row.must).count() {
         0 => Ok(()),
         missed => Err(format!("{missed} figures miss what they must reach").into()),
@@ -89,14 +92,14 @@ impl Contest {
         let own = std::env::current_exe()?.to_string_lossy().into_owned();
         let (floor, ours, theirs, mixed) = (socket("floor"), socket("ours"), socket("go"), socket("mixed"));
         let mut entrants = [
-            Entrant::start(pin, &[&own, "floor", &floor], &[&own, "floor-peer", &floor])?,
-            Entrant::start(pin, &[&own, "wire", &ours], &[&own, "plugin", &ours])?,
+            Entrant::start(pin, &[&own, "floor", &floor], &[&[&own, "floor-peer", &floor]])?,
+            Entrant::start(pin, &[&own, "wire", &ours], &[&[&own, "plugin", &ours]])?,
             Entrant::start(
                 pin,
                 &[go, "bench", "wire", "-socket", &theirs],
-                &[go, "bench", "plugin", "-socket", &theirs],
+                &[&[go, "bench", "plugin", "-socket", &theirs]],
             )?,
-            Entrant::start(pin, &[&own, "wire", &mixed], &[go, "bench", "plugin", "-socket", &mixed])?,
+            Entrant::start(pin, &[&own, "wire", &mixed], &[&[go, "bench", "plugin", "-socket", &mixed]])?,
         ];
         let mut results = Vec::new();
         for (what, size) in [("small", 0), ("create", 11 << 10), ("create", 24 << 10)] {
@@ -146,81 +149,26 @@ impl Contest {
     }
 }
 
-fn median(took: &[Took]) -> Took {
+pub(crate) fn median(took: &[Took]) -> Took {
     let middle = |figure: fn(&Took) -> u64| {
         let mut all: Vec<u64> = took.iter().map(figure).collect();
         all.sort_unstable();
         all.get(all.len() / 2).copied().unwrap_or(0)
     };
-    Took { p50_ns: middle(|t| t.p50_ns), p99_ns: middle(|t| t.p99_ns), request_bytes: 0, response_bytes: 0 }
+    Took { p50_ns: middle(|t| t.p50_ns), p99_ns: middle(|t| t.p99_ns), ..Took::default() }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures far below 2^53")]
-fn nanoseconds(ns: u64) -> f64 {
+pub(crate) fn nanoseconds(ns: u64) -> f64 {
     ns as f64
 }
 
-/// A driver with its peer, both ended with it.
-struct Entrant {
-    driver: Child,
-    peer: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Entrant {
-    fn start(pin: bool, driver: &[&str], peer: &[&str]) -> Result<Self, Failure> {
-        let mut driver = command(pin, driver).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let input = driver.stdin.take().ok_or("no stdin")?;
-        let mut output = BufReader::new(driver.stdout.take().ok_or("no stdout")?);
-        wait_for(&mut output, "listening")?;
-        let peer =
-            command(pin, peer).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        wait_for(&mut output, "ready")?;
-        Ok(Self { driver, peer, input, output })
-    }
-
-    fn run(&mut self, round: &Round) -> Result<Took, Failure> {
-        writeln!(self.input, "{}", serde_json::to_string(round)?)?;
-        let mut line = String::new();
-        self.output.read_line(&mut line)?;
-        Ok(serde_json::from_str(&line).map_err(|error| format!("a driver printed {line:?}: {error}"))?)
-    }
-}
-
-impl Drop for Entrant {
-    fn drop(&mut self) {
-        for child in [&mut self.driver, &mut self.peer] {
-            child.kill().ok();
-            child.wait().ok();
-        }
-    }
-}
-
 /// One line that is written over, on a terminal; nothing elsewhere.
-fn progress(text: &str) {
+pub(crate) fn progress(text: &str) {
     use std::io::IsTerminal as _;
     if std::io::stderr().is_terminal() {
         eprint!("\r{text}\x1b[K\r");
     }
-}
-
-/// On one core, or wherever the kernel likes.
-fn command(pin: bool, words: &[&str]) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["-c", if pin { "0" } else { "0-1" }]).args(words);
-    command
-}
-
-fn wait_for(output: &mut BufReader<ChildStdout>, event: &str) -> Result<(), Failure> {
-    let mut line = String::new();
-    while output.read_line(&mut line)? > 0 {
-        if line.contains(&format!("\"{event}\"")) {
-            return Ok(());
-        }
-        line.clear();
-    }
-    Err(format!("a driver ended before it was {event}").into())
 }
 
 fn size(program: &str) -> Result<f64, Failure> {

@@ -1,4 +1,4 @@
-//! The measurements of SPECIFICATION.md: `cargo xtask bench wire` runs `bench compare`.
+//! The measurements of SPECIFICATION.md: `cargo xtask bench wire` runs `bench compare`, `bench gateway` itself.
 //!
 //! Every figure is a ratio within one run. Host and plugin are processes of their own, so that they can be pinned to one
 //! core; rounds of all competitors are interleaved, and medians over rounds are compared. A driver reads rounds from
@@ -7,7 +7,10 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that prints figures")]
 
 mod compare;
+mod entrant;
 mod floor;
+mod gateway;
+mod host;
 mod ours;
 mod round;
 
@@ -25,11 +28,16 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
         ["compare", go, go_idle, idle, rest @ ..] => compare::run(go, go_idle, idle, rest.contains(&"json")),
+        ["gateway", go, nri, rest @ ..] => gateway::run(go, nri, rest.contains(&"json")),
+        ["host", socket, plugins, concurrency] => host::drive(socket, plugins, concurrency),
+        ["idle-plugins", socket, count] => host::idle_plugins(socket, count),
         ["floor", socket] => floor::drive(socket),
         ["floor-peer", socket] => floor::serve(socket),
         ["wire", socket] => ours::wire(socket),
         ["plugin", socket] => ours::plugin(socket),
-        _ => Err("usage: bench compare GO GO-IDLE IDLE [json] | floor|floor-peer|wire|plugin SOCKET".into()),
+        _ => Err("usage: bench compare GO GO-IDLE IDLE [json] | gateway GO NRI [json] | \
+                  floor|floor-peer|wire|plugin SOCKET | host SOCKET PLUGINS CONCURRENCY | idle-plugins SOCKET N"
+            .into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -92,13 +92,18 @@ pub(crate) fn resident(program: &str) -> Result<f64, Failure> {
         ours.set_nonblocking(true)?;
         let _peer = introduce(tokio::net::UnixStream::from_std(ours)?).await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", child.id()))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("Rss:")).ok_or("no resident size")?;
-        Ok(line.trim().trim_end_matches("kB").trim().parse::<f64>()?)
+        resident_of(child.id())
     });
     child.kill().ok();
     child.wait()?;
     rss
+}
+
+/// Kilobytes that a process has resident now.
+pub(crate) fn resident_of(pid: u32) -> Result<f64, Failure> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Rss:")).ok_or("no resident size")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse::<f64>()?)
 }
 
 async fn call<R: Rpc>(peer: &Peer, request: &R::Request) -> Result<(), String> {
@@ -129,7 +134,7 @@ pub(crate) fn plugin(socket: &str) -> Result<(), Failure> {
     Ok(Builder::new().name("bench").index("10").socket(socket).run(Fixed)?)
 }
 
-fn pod() -> api::PodSandbox {
+pub(crate) fn pod() -> api::PodSandbox {
     api::PodSandbox {
         id: "p0".into(),
         name: "pod-p0".into(),
@@ -142,7 +147,7 @@ fn pod() -> api::PodSandbox {
 }
 
 /// A container like those of an engine, whose encoding has at least the round's size: mostly variables and mounts.
-fn container(round: &Round) -> api::Container {
+pub(crate) fn container(round: &Round) -> api::Container {
     let mut container = api::Container {
         id: "c0".into(),
         pod_sandbox_id: "p0".into(),

@@ -9,7 +9,7 @@ use crate::Failure;
 /// One line on a driver's stdin.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Round {
-    /// `small` or `create`.
+    /// `small` or `create`; `call` and `parallel` where the whole host is measured.
     pub(crate) what: String,
     /// Bytes of the encoded container.
     #[serde(default)]
@@ -27,10 +27,12 @@ pub(crate) struct Round {
 }
 
 /// What a round took.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Took {
     pub(crate) p50_ns: u64,
     pub(crate) p99_ns: u64,
+    #[serde(default)]
+    pub(crate) max_ns: u64,
     #[serde(default)]
     pub(crate) request_bytes: usize,
     #[serde(default)]
@@ -56,11 +58,11 @@ impl Took {
     /// The figures of single calls.
     pub(crate) fn of(mut took: Vec<Duration>) -> Self {
         took.sort_unstable();
-        let at = |permille: usize| {
-            let call = took.get(took.len() * permille / 1000).copied().unwrap_or_default();
-            u64::try_from(call.as_nanos()).unwrap_or(u64::MAX)
+        let nanoseconds = |took: Option<&Duration>| {
+            took.map_or(0, |took| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX))
         };
-        Self { p50_ns: at(500), p99_ns: at(990), request_bytes: 0, response_bytes: 0 }
+        let at = |permille: usize| nanoseconds(took.get(took.len() * permille / 1000));
+        Self { p50_ns: at(500), p99_ns: at(990), max_ns: nanoseconds(took.last()), ..Self::default() }
     }
 }
 
