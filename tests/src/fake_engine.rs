@@ -243,7 +243,19 @@ impl Client {
     /// # Errors
     /// The refusal, or what became of the call in the words of a status.
     pub async fn call<R: Rpc>(&self, request: &R::Request) -> Result<R::Response, Status> {
-        match self.peer.call::<R>(request, Instant::now() + self.timeout).await {
+        self.call_with::<R>(request, &[]).await
+    }
+
+    /// The same, with bytes behind the encoded request: fields of a protocol to come.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn call_with<R: Rpc>(
+        &self,
+        request: &R::Request,
+        appendix: &[u8],
+    ) -> Result<R::Response, Status> {
+        match self.peer.call_with::<R>(request, appendix, Instant::now() + self.timeout).await {
             Ok(reply) => Ok(reply.message),
             Err(CallError::Status(status)) => Err(status),
             Err(error @ CallError::Late(_)) => Err(Status::new(Code::DeadlineExceeded, error.to_string())),

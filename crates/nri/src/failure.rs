@@ -58,10 +58,9 @@ impl Failure {
     }
 
     /// Prints the line `error: …`. A message of several lines is folded, so that it stays one.
-    #[expect(clippy::print_stderr, reason = "the one place that reports a command's failure")]
     pub(crate) fn print(&self) {
         let line: Vec<&str> = self.message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        eprintln!("error: {}", line.join("; "));
+        crate::log::say(format_args!("error: {}", line.join("; ")));
     }
 }
 

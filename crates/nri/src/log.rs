@@ -1,7 +1,7 @@
 //! Progress and logs: tracing to stderr, in a form for people or as JSON.
 
 use std::fmt::{self, Write as _};
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
@@ -52,7 +52,11 @@ pub(crate) fn start(options: &Options) {
         (false, _) => "debug".to_owned(),
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // It would say so on stderr, and end us when it cannot.
+        .log_internal_errors(false);
     match options.log_format {
         Format::Text => {
             let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -60,6 +64,11 @@ pub(crate) fn start(options: &Options) {
         }
         Format::Json => builder.json().init(),
     }
+}
+
+/// Puts a line on stderr beside the log, whatever the log's level. Where that is full or closed, nobody can be told.
+pub(crate) fn say(line: fmt::Arguments<'_>) {
+    drop(writeln!(std::io::stderr(), "{line}"));
 }
 
 /// Says that our terminal is in raw mode, or no longer.

@@ -75,7 +75,6 @@ fn main() -> ExitCode {
 }
 
 /// Prints what clap found: help and versions as they are, a mistake as one line like every other failure.
-#[expect(clippy::print_stderr, reason = "the line `error: …` of bad usage")]
 fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if !error.use_stderr() {
         // A closed stdout leaves nobody to tell.
@@ -99,6 +98,6 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         .partition(|line| line.starts_with("tip: "));
     let tips = tips.iter().filter_map(|tip| tip.strip_prefix("tip: "));
     let tips: String = tips.map(|tip| format!("; {tip}")).collect();
-    eprintln!("{}{tips}; see `{help}`", rest.join(" "));
+    log::say(format_args!("{}{tips}; see `{help}`", rest.join(" ")));
     ExitCode::from(if command == "run" { run::OWN_FAILURE } else { Failure::USAGE })
 }

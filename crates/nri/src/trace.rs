@@ -17,9 +17,8 @@ pub(crate) fn from_environment() -> Option<Tracer> {
 struct Lines;
 
 impl Trace for Lines {
-    #[expect(clippy::print_stderr, reason = "a trace goes beside the log, whatever the log's level")]
     fn message(&self, traced: &Traced<'_>) {
-        eprintln!("{}", line(traced));
+        crate::log::say(format_args!("{}", line(traced)));
     }
 }
 

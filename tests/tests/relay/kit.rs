@@ -133,10 +133,7 @@ impl FakePlugin {
 
     /// The next request.
     pub(crate) async fn next(&mut self) -> Request {
-        timeout(PATIENCE, self.requests.next())
-            .await
-            .expect("a request comes")
-            .expect("the connection is there")
+        timeout(PATIENCE, self.requests.next()).await.unwrap().unwrap()
     }
 
     /// The next request, which is this one.
@@ -151,6 +148,14 @@ impl FakePlugin {
         let (message, request) = self.expect::<R>().await;
         request.answer::<R>(Ok(response));
         message
+    }
+
+    /// Answers the next request, which is this one. Gives the places of the fields in it that are not known.
+    pub(crate) async fn unknown<R: Rpc>(&mut self) -> Vec<String> {
+        let (_, request) = self.expect::<R>().await;
+        let unknown = request.decode::<R>().unwrap().unknown;
+        request.answer::<R>(Ok(R::Response::default()));
+        unknown.fields().iter().map(|field| field.path.clone()).collect()
     }
 
     /// Takes events until one of this name, which it answers too. The others are named.

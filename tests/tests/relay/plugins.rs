@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use nri_tests::fake_engine::{container, pod};
 use nri_wire::api::{
-    ContainerAdjustment, ContainerUpdate, CreateContainerResponse, KeyValue, LinuxContainerAdjustment,
-    LinuxContainerUpdate, LinuxCpu, LinuxResources, OptionalUInt64, UpdateContainerResponse,
+    ContainerAdjustment, ContainerUpdate, CreateContainerRequest, CreateContainerResponse, KeyValue,
+    LinuxContainerAdjustment, LinuxContainerUpdate, LinuxCpu, LinuxResources, OptionalUInt64,
+    StateChangeEvent, UpdateContainerResponse,
 };
 use nri_wire::event::{Event, EventMask};
 use nri_wire::service;
@@ -178,6 +179,30 @@ async fn a_silent_plugin_costs_one_deadline_once() {
         assert!((least..most).contains(&took), "{id}: {took} ms");
     }
     drop(silent);
+}
+
+/// What a newer engine says and we do not know reaches a plugin that may know it, whichever form the event came in.
+#[tokio::test]
+async fn fields_of_a_newer_engine_get_through() {
+    let (bench, client) = Bench::ready(&[]).await;
+    let events = EventMask::NONE.with(Event::CreateContainer).with(Event::StartContainer);
+    let mut plugin = FakePlugin::join(&bench.gateway.socket(), "10", "a", events).await;
+    let (p, c) = (Some(pod("p1")), Some(container("c1", "p1")));
+    // Field 200 of the container, which has the number 2 here and 3 in a StateChangeEvent.
+    let create = CreateContainerRequest { pod: p.clone(), container: c.clone() };
+    let (created, unknown) = tokio::join!(
+        client.call_with::<service::CreateContainer>(&create, &[0x12, 3, 0xc0, 0x0c, 1]),
+        plugin.unknown::<service::CreateContainer>()
+    );
+    created.unwrap();
+    assert_eq!(unknown, ["container.200"]);
+    let start = StateChangeEvent { event: Event::StartContainer.into(), pod: p, container: c };
+    let (started, unknown) = tokio::join!(
+        client.call_with::<service::StateChange>(&start, &[0x1a, 3, 0xc0, 0x0c, 1]),
+        plugin.unknown::<service::StartContainer>()
+    );
+    started.unwrap();
+    assert_eq!(unknown, ["container.200"]);
 }
 
 /// A node with 5,000 containers: the engine is answered at once, and a plugin is told all of them in parts.

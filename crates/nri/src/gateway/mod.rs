@@ -49,7 +49,7 @@ use crate::settings::gateway::{Settings, Source};
 use crate::settings::plugin;
 use crate::validator::Validator;
 
-/// Put policy and order between an engine and its plugins
+/// Stand between an engine and its plugins
 ///
 /// Registers at the engine as one plugin and serves the plugins at a socket of its own, so that containerd, CRI-O and
 /// Docker 29 work as they are and plugins as they are. Ready when it prints `ready …` on stderr.
@@ -196,7 +196,6 @@ async fn run(mut gateway: Gateway) -> Result<ExitCode, Failure> {
 }
 
 /// Says once that everything is there: the engine, and the plugins that are launched.
-#[expect(clippy::print_stderr, reason = "the line that scripts wait for")]
 async fn announce(gateway: Arc<Gateway>) {
     notify::waiting(&gateway.settings.engine_socket);
     let mut link = gateway.link.subscribe();
@@ -211,7 +210,7 @@ async fn announce(gateway: Arc<Gateway>) {
     let listen: Vec<_> =
         gateway.settings.listen.iter().map(|socket| socket.path.display().to_string()).collect();
     notify::ready(&engine.to_string());
-    eprintln!("ready engine={engine} nri={} listen={}", engine.nri(), listen.join(","));
+    crate::log::say(format_args!("ready engine={engine} nri={} listen={}", engine.nri(), listen.join(",")));
 }
 
 async fn send_updates(gateway: Arc<Gateway>) {

@@ -4,13 +4,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nri_runtime::host::{Failure, Host, Told};
+use nri_runtime::host::{Caller, Failure, Host, Told};
 use nri_wire::api::{
     Container, CreateContainerResponse, PodSandbox, StateChangeEvent, StopContainerResponse,
     UpdateContainerResponse, ValidateContainerAdjustmentRequest, ValidateContainerAdjustmentResponse,
 };
 use nri_wire::event::Event;
 use nri_wire::io::tokio::Request;
+use nri_wire::scan::Unknown;
 use nri_wire::service::{self, Rpc};
 use nri_wire::ttrpc::{Code, Status};
 use tokio::task::JoinSet;
@@ -24,30 +25,20 @@ use super::known::settle;
 
 /// Takes a request on its way; it is answered before the engine's deadline, whatever plugins do.
 pub(super) fn relay(gateway: &Arc<Gateway>, request: Request, tasks: &mut JoinSet<()>) {
-    let way = Way { gateway: Arc::clone(gateway), arrived: Instant::now(), timeout: request.timeout() };
-    macro_rules! notices {
-        ($($event:ident { pod $(, $container:ident)? };)*) => {
+    let way = Way {
+        gateway: Arc::clone(gateway),
+        arrived: Instant::now(),
+        timeout: request.timeout(),
+        unknown: Unknown::default(),
+    };
+    macro_rules! by_method {
+        (calls { $($call:ident => $relay:ident;)* } events { $($event:ident { pod $(, $container:ident)? };)* }) => {
             match request.method() {
-                service::CreateContainer::METHOD => {
-                    tasks.spawn(answer::<service::CreateContainer, _>(request, |asked| way.create(asked)));
-                }
-                service::UpdateContainer::METHOD => {
-                    tasks.spawn(answer::<service::UpdateContainer, _>(request, |asked| way.update(asked)));
-                }
-                service::StopContainer::METHOD => {
-                    tasks.spawn(answer::<service::StopContainer, _>(request, |asked| way.stop(asked)));
-                }
-                service::UpdatePodSandbox::METHOD => {
-                    tasks.spawn(answer::<service::UpdatePodSandbox, _>(request, |asked| way.update_pod(asked)));
-                }
-                service::ValidateContainerAdjustment::METHOD => {
-                    tasks.spawn(answer::<service::ValidateContainerAdjustment, _>(request, |asked| way.validate(asked)));
-                }
-                service::StateChange::METHOD => {
-                    tasks.spawn(answer::<service::StateChange, _>(request, |asked| way.tell(asked)));
-                }
+                $(service::$call::METHOD => {
+                    tasks.spawn(way.answer::<service::$call, _>(request, Way::$relay));
+                })*
                 $(service::$event::METHOD => {
-                    tasks.spawn(answer::<service::$event, _>(request, |asked| async move {
+                    tasks.spawn(way.answer::<service::$event, _>(request, |way, asked| async move {
                         let notice = StateChangeEvent {
                             event: Event::$event.into(),
                             pod: asked.pod,
@@ -63,29 +54,26 @@ pub(super) fn relay(gateway: &Arc<Gateway>, request: Request, tasks: &mut JoinSe
             }
         };
     }
-    notices! {
-        RunPodSandbox { pod };
-        PostUpdatePodSandbox { pod };
-        StopPodSandbox { pod };
-        RemovePodSandbox { pod };
-        PostCreateContainer { pod, container };
-        StartContainer { pod, container };
-        PostStartContainer { pod, container };
-        PostUpdateContainer { pod, container };
-        RemoveContainer { pod, container };
-    }
-}
-
-async fn answer<R: Rpc, F: Future<Output = Result<R::Response, Status>>>(
-    request: Request,
-    relay: impl FnOnce(R::Request) -> F,
-) {
-    match request.decode::<R>() {
-        Ok(asked) => {
-            let result = relay(asked.message).await;
-            request.answer::<R>(result);
+    by_method! {
+        calls {
+            CreateContainer => create;
+            UpdateContainer => update;
+            StopContainer => stop;
+            UpdatePodSandbox => update_pod;
+            StateChange => tell;
+            ValidateContainerAdjustment => validate;
         }
-        Err(status) => request.refuse(status),
+        events {
+            RunPodSandbox { pod };
+            PostUpdatePodSandbox { pod };
+            StopPodSandbox { pod };
+            RemovePodSandbox { pod };
+            PostCreateContainer { pod, container };
+            StartContainer { pod, container };
+            PostStartContainer { pod, container };
+            PostUpdateContainer { pod, container };
+            RemoveContainer { pod, container };
+        }
     }
 }
 
@@ -94,12 +82,29 @@ struct Way {
     gateway: Arc<Gateway>,
     arrived: Instant,
     timeout: Option<Duration>,
+    /// What a newer engine says that we do not know: plugins may.
+    unknown: Unknown,
 }
 
 impl Way {
-    /// The host. The first requests after its start wait a moment for the plugins that it launches, so that their
-    /// containers do not start without them; all together wait for half of one request's time.
-    async fn host(&self) -> Result<(Host, Instant), Status> {
+    async fn answer<R: Rpc, F: Future<Output = Result<R::Response, Status>>>(
+        mut self,
+        request: Request,
+        relay: impl FnOnce(Self, R::Request) -> F,
+    ) {
+        match request.decode::<R>() {
+            Ok(asked) => {
+                self.unknown = asked.unknown;
+                let result = relay(self, asked.message).await;
+                request.answer::<R>(result);
+            }
+            Err(status) => request.refuse(status),
+        }
+    }
+
+    /// The host, and how it is asked. The first requests after its start wait a moment for the plugins that it launches,
+    /// so that their containers do not start without them; all together wait for half of one request's time.
+    async fn host(&self) -> Result<(Host, Caller), Status> {
         let timeout = self.timeout.unwrap_or_else(|| self.gateway.request_timeout());
         let (host, started) = self.gateway.started().ok_or_else(|| {
             Status::new(Code::FailedPrecondition, "the gateway has not been synchronized by the engine")
@@ -108,7 +113,7 @@ impl Way {
         if self.arrived < patience && timeout_at(patience, host.settled()).await.is_err() {
             warn!("requests do not wait any longer for plugins that are being launched");
         }
-        Ok((host, self.arrived + timeout))
+        Ok((host, Caller { deadline: self.arrived + timeout, unknown: self.unknown.clone() }))
     }
 
     async fn create(
@@ -116,10 +121,10 @@ impl Way {
         asked: nri_wire::api::CreateContainerRequest,
     ) -> Result<CreateContainerResponse, Status> {
         let _flight = self.gateway.updates.begin(Event::CreateContainer);
-        let (host, deadline) = self.host().await?;
+        let (host, caller) = self.host().await?;
         let (pod, container) = (asked.pod.clone(), asked.container.clone());
         let id = container.as_ref().map(|container| container.id.clone()).unwrap_or_default();
-        let result = host.create_container(asked, deadline).await;
+        let result = host.create_container(asked, caller).await;
         let lost = match &result {
             Ok(created) => self.gateway.loses(&created.merged.changes, &created.merged.evictions),
             Err(_) => Vec::new(),
@@ -141,11 +146,11 @@ impl Way {
         asked: nri_wire::api::UpdateContainerRequest,
     ) -> Result<UpdateContainerResponse, Status> {
         let _flight = self.gateway.updates.begin(Event::UpdateContainer);
-        let (host, deadline) = self.host().await?;
+        let (host, caller) = self.host().await?;
         let (pod, container, resources) =
             (asked.pod.clone(), asked.container.clone(), asked.linux_resources.clone());
         let id = container.as_ref().map(|container| container.id.clone()).unwrap_or_default();
-        let result = host.update_container(asked, deadline).await;
+        let result = host.update_container(asked, caller).await;
         self.gateway.observe(&Relayed {
             event: Event::UpdateContainer,
             pod: pod.as_ref(),
@@ -165,10 +170,10 @@ impl Way {
 
     async fn stop(self, asked: nri_wire::api::StopContainerRequest) -> Result<StopContainerResponse, Status> {
         let _flight = self.gateway.updates.begin(Event::StopContainer);
-        let (host, deadline) = self.host().await?;
+        let (host, caller) = self.host().await?;
         let (pod, container) = (asked.pod.clone(), asked.container.clone());
         let id = container.as_ref().map(|container| container.id.clone()).unwrap_or_default();
-        let result = host.stop_container(asked, deadline).await;
+        let result = host.stop_container(asked, caller).await;
         let outcome = result.as_ref().map_or_else(Relay::Failed, Relay::Stopped);
         self.observe(Event::StopContainer, pod.as_ref(), container.as_ref(), outcome, &[]);
         let mut update = result.map_err(|failure| status(&failure))?.merged.updates;
@@ -189,9 +194,9 @@ impl Way {
         asked: nri_wire::api::UpdatePodSandboxRequest,
     ) -> Result<nri_wire::api::UpdatePodSandboxResponse, Status> {
         let _flight = self.gateway.updates.begin(Event::UpdatePodSandbox);
-        let (host, deadline) = self.host().await?;
+        let (host, caller) = self.host().await?;
         let (pod, resources) = (asked.pod.clone(), asked.linux_resources.clone());
-        let result = host.update_pod_sandbox(asked, deadline).await;
+        let result = host.update_pod_sandbox(asked, caller).await;
         self.gateway.observe(&Relayed {
             event: Event::UpdatePodSandbox,
             pod: pod.as_ref(),
@@ -208,13 +213,12 @@ impl Way {
     async fn tell(self, notice: StateChangeEvent) -> Result<nri_wire::api::Empty, Status> {
         let event = notice.event();
         let _flight = self.gateway.updates.begin(event);
-        let (host, deadline) = self.host().await?;
+        let (host, caller) = self.host().await?;
         let missing = |what| Status::new(Code::InvalidArgument, format!("the event has no {what}"));
         let pod = notice.pod.ok_or_else(|| missing("pod"))?;
         let container = notice.container;
-        let result = tell(&host, event, &pod, container.as_ref(), deadline)
-            .await
-            .ok_or_else(|| missing("container"))?;
+        let result =
+            tell(&host, event, &pod, container.as_ref(), caller).await.ok_or_else(|| missing("container"))?;
         let outcome = result.as_ref().map_or_else(Relay::Failed, Relay::Told);
         self.observe(event, Some(&pod), container.as_ref(), outcome, &[]);
         result.map(|_| nri_wire::api::Empty {}).map_err(|failure| status(&failure))
@@ -252,19 +256,19 @@ async fn tell(
     event: Event,
     pod: &PodSandbox,
     container: Option<&Container>,
-    deadline: Instant,
+    caller: Caller,
 ) -> Option<Result<Told, Failure>> {
     let pod = pod.clone();
     let told = match event {
-        Event::RunPodSandbox => return Some(host.run_pod_sandbox(pod, deadline).await),
-        Event::PostUpdatePodSandbox => return Some(host.post_update_pod_sandbox(pod, deadline).await),
-        Event::StopPodSandbox => return Some(host.stop_pod_sandbox(pod, deadline).await),
-        Event::RemovePodSandbox => return Some(host.remove_pod_sandbox(pod, deadline).await),
-        Event::PostCreateContainer => host.post_create_container(pod, container?.clone(), deadline).await,
-        Event::StartContainer => host.start_container(pod, container?.clone(), deadline).await,
-        Event::PostStartContainer => host.post_start_container(pod, container?.clone(), deadline).await,
-        Event::PostUpdateContainer => host.post_update_container(pod, container?.clone(), deadline).await,
-        Event::RemoveContainer => host.remove_container(pod, container?.clone(), deadline).await,
+        Event::RunPodSandbox => return Some(host.run_pod_sandbox(pod, caller).await),
+        Event::PostUpdatePodSandbox => return Some(host.post_update_pod_sandbox(pod, caller).await),
+        Event::StopPodSandbox => return Some(host.stop_pod_sandbox(pod, caller).await),
+        Event::RemovePodSandbox => return Some(host.remove_pod_sandbox(pod, caller).await),
+        Event::PostCreateContainer => host.post_create_container(pod, container?.clone(), caller).await,
+        Event::StartContainer => host.start_container(pod, container?.clone(), caller).await,
+        Event::PostStartContainer => host.post_start_container(pod, container?.clone(), caller).await,
+        Event::PostUpdateContainer => host.post_update_container(pod, container?.clone(), caller).await,
+        Event::RemoveContainer => host.remove_container(pod, container?.clone(), caller).await,
         _ => return None,
     };
     Some(told)
