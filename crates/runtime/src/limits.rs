@@ -44,8 +44,8 @@ pub const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
 pub const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 /// A plugin that was active for this long starts again with the first pause.
 pub const BACK_OFF_FORGET: Duration = Duration::from_secs(60);
-/// Most names whose failures are remembered; the oldest is forgotten first.
-pub const BACK_OFF_NAMES_MAX: usize = 256;
+/// Most plugins whose failures are remembered; the oldest is forgotten first.
+pub const BACK_OFFS_MAX: usize = 256;
 
 /// Most events that are kept for a plugin while it joins; more and the joining is given up.
 pub const MISSED_EVENTS_MAX: usize = 4096;

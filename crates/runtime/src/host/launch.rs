@@ -28,7 +28,7 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::config::Program;
 use super::identity::{Hasher, Identity};
@@ -74,8 +74,8 @@ impl Launcher {
         match self.jobs() {
             Err(error) => then(Err(error)),
             Ok(jobs) => {
-                if jobs.send(Job(program, Box::new(then))).is_err() {
-                    debug!("the thread that starts plugins has ended");
+                if let Err(mpsc::SendError(Job(_, then))) = jobs.send(Job(program, Box::new(then))) {
+                    then(Err(io::Error::other("the thread that starts plugins has ended")));
                 }
             }
         }
@@ -178,11 +178,12 @@ impl Executable {
     }
 }
 
+/// What is no ELF file is opened anew by whatever interprets it.
 fn is_script(file: &mut File) -> io::Result<bool> {
     let mut start = Vec::new();
-    file.take(2).read_to_end(&mut start)?;
+    file.take(4).read_to_end(&mut start)?;
     file.rewind()?;
-    Ok(start == b"#!")
+    Ok(start != b"\x7fELF")
 }
 
 /// Has a process end with this one, and inherit nothing but what it was given.

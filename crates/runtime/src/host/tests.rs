@@ -293,7 +293,9 @@ async fn strangers_must_be_brief() {
 /// invalid (here: a text that is no UTF-8) fails the request, and the plugin stays (quirk C14).
 #[tokio::test]
 async fn unusable_answers() {
-    let host = host(Config::default()).await;
+    // The huge one takes its time to be written by a debug build.
+    let minute = Duration::from_secs(60);
+    let host = host(Config { request_timeout: minute, ..Config::default() }).await;
     let mut peers = Vec::new();
     for (name, elements, appendix) in
         [("10-huge", 250_000, &[][..]), ("20-garbled", 0, &[0x1a, 0x03, 0x0a, 0x01, 0xff][..])]
@@ -319,7 +321,7 @@ async fn unusable_answers() {
         peers.push(peer);
     }
     assert!(host.wait_active(2, soon()).await);
-    let failure = host.create_container(creation("c1"), soon()).await.unwrap_err();
+    let failure = host.create_container(creation("c1"), Instant::now() + 2 * minute).await.unwrap_err();
     assert_eq!(failure.plugins[0].outcome, Outcome::Gone);
     match failure.cause {
         Cause::Invalid { plugin, reason } => {

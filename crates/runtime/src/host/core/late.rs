@@ -7,6 +7,7 @@ use nri_wire::event::display_name;
 use tracing::{debug, info, warn};
 
 use super::plugin::{Picture, Stage};
+use super::seat::Who;
 use super::{Action, Call, CallId, CallState, Core, End, Message, PluginId, Purpose, Timer};
 use crate::host::outcome::{Cause, Outcome};
 use crate::limits::{MISSED_CALLS_MAX, OUTSTANDING_MAX, SHUTDOWN_TIMEOUT};
@@ -130,7 +131,7 @@ impl Core {
             (Stage::Leaving, ..) => {}
             (Stage::Joining(_), Some(name), None) => {
                 self.totals.refused += 1;
-                let pause = self.back_off.failed(name, now);
+                let pause = self.back_off.failed(Who::connected(name, &plugin.origin.identity), now);
                 info!(plugin = %name, "may join again in {} s", pause.as_secs());
             }
             _ => self.totals.refused += 1,

@@ -9,6 +9,7 @@ use nri_wire::name::{NameError, PluginName};
 use tracing::{info, warn};
 
 use super::plugin::{Origin, Picture, Plugin, Rules, Stage};
+use super::seat::Who;
 use super::{Action, Core, End, Message, PluginId, Purpose, SeatId, Timer};
 use crate::host::config::PluginSettings;
 use crate::limits::UNREGISTERED_MAX;
@@ -98,6 +99,7 @@ impl Core {
         if !plugin.is_unregistered() {
             return Err(Refusal::Registered);
         }
+        self.table.find_pod(&mut plugin.origin.identity);
         let mut config = String::new();
         let name = match plugin.seat.and_then(|seat| self.seats.get(seat.0)) {
             Some(seat) => {
@@ -111,14 +113,13 @@ impl Core {
                     warn!(plugin = %plugin.label(), "wants the reserved name {name}: refused");
                     return Err(Refusal::Reserved(name));
                 }
-                if let Some(left) = self.back_off.left(&name, now) {
+                if let Some(left) = self.back_off.left(&Who::connected(&name, &plugin.origin.identity), now) {
                     return Err(Refusal::Pause(left));
                 }
                 name
             }
         };
         let Some(plugin) = self.plugins.get_mut(&id) else { return Err(Refusal::NotActive) };
-        self.table.find_pod(&mut plugin.origin.identity);
         plugin.rules = Rules::new(&self.setup, Some(&name), Default::default());
         plugin.name = Some(name);
         plugin.stage = Stage::Configuring;

@@ -1,6 +1,7 @@
 //! Launched plugins, and when to launch them again; and the pauses that failures cost.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nri_wire::name::PluginName;
@@ -8,7 +9,8 @@ use tracing::warn;
 
 use super::{Action, Core, SeatId, Timer};
 use crate::host::config::Program;
-use crate::limits::{BACK_OFF_FIRST, BACK_OFF_FORGET, BACK_OFF_MAX, BACK_OFF_NAMES_MAX};
+use crate::host::identity::Identity;
+use crate::limits::{BACK_OFF_FIRST, BACK_OFF_FORGET, BACK_OFF_MAX, BACK_OFFS_MAX};
 
 /// A launched plugin, over all its processes.
 #[derive(Debug)]
@@ -33,10 +35,42 @@ impl Seat {
     }
 }
 
-/// The pauses of plugins that failed, by full name.
+/// The pauses of plugins that failed.
 #[derive(Debug, Default)]
 pub(super) struct BackOff {
-    names: BTreeMap<PluginName, Pause>,
+    known: BTreeMap<Who, Pause>,
+}
+
+/// Whose pause it is. A stranger who fails under a plugin's name costs that plugin nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Who {
+    name: PluginName,
+    launched: bool,
+    uid: Option<u32>,
+    exe: Option<PathBuf>,
+    /// Pod and container, or else the unit: what stays when a process is started again.
+    place: Option<String>,
+}
+
+impl Who {
+    /// A plugin that we start.
+    fn launched(name: &PluginName) -> Self {
+        Self { name: name.clone(), launched: true, uid: None, exe: None, place: None }
+    }
+
+    /// A plugin that connects.
+    pub(super) fn connected(name: &PluginName, identity: &Identity) -> Self {
+        let pod =
+            identity.pod.as_ref().map(|pod| format!("{}/{}/{}", pod.namespace, pod.name, pod.container));
+        let unit = || identity.systemd_unit.clone().filter(|_| identity.container_id.is_none());
+        Self {
+            name: name.clone(),
+            launched: false,
+            uid: identity.uid,
+            exe: identity.exe.clone(),
+            place: pod.or_else(unit),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,23 +81,23 @@ struct Pause {
 
 impl BackOff {
     /// Counts a failure. Gives the pause.
-    pub(super) fn failed(&mut self, name: &PluginName, now: Instant) -> Duration {
-        let length = match self.names.get(name) {
+    pub(super) fn failed(&mut self, who: Who, now: Instant) -> Duration {
+        let length = match self.known.get(&who) {
             Some(last) if now < last.until + BACK_OFF_FORGET => (last.length * 2).min(BACK_OFF_MAX),
             _ => BACK_OFF_FIRST,
         };
-        if self.names.len() >= BACK_OFF_NAMES_MAX && !self.names.contains_key(name) {
-            let oldest = self.names.iter().min_by_key(|(_, pause)| pause.until).map(|(name, _)| name.clone());
-            oldest.map(|oldest| self.names.remove(&oldest));
+        if self.known.len() >= BACK_OFFS_MAX && !self.known.contains_key(&who) {
+            let oldest = self.known.iter().min_by_key(|(_, pause)| pause.until).map(|(who, _)| who.clone());
+            oldest.map(|oldest| self.known.remove(&oldest));
         }
-        self.names.insert(name.clone(), Pause { length, until: now + length });
+        self.known.insert(who, Pause { length, until: now + length });
         length
     }
 
     /// What is left of a plugin's pause.
-    pub(super) fn left(&self, name: &PluginName, now: Instant) -> Option<Duration> {
-        self.names
-            .get(name)
+    pub(super) fn left(&self, who: &Who, now: Instant) -> Option<Duration> {
+        self.known
+            .get(who)
             .map(|pause| pause.until.saturating_duration_since(now))
             .filter(|left| !left.is_zero())
     }
@@ -95,7 +129,7 @@ impl Core {
         let name = place.program.name.clone();
         let rules = super::plugin::Rules::new(&self.setup, Some(&name), Default::default());
         if rules.restart && !self.stopping {
-            let pause = self.back_off.failed(&name, now);
+            let pause = self.back_off.failed(Who::launched(&name), now);
             warn!(plugin = %name, "starts again in {} s", pause.as_secs());
             self.timers.insert((now + pause, Timer::Restart(seat)));
         }

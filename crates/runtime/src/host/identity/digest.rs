@@ -29,6 +29,7 @@ pub(crate) struct Hasher {
     turn: Arc<Semaphore>,
     /// Threads that read, or have been given up.
     threads: Arc<Semaphore>,
+    pub(super) patience: Duration,
 }
 
 /// One state of one file, as far as the system shows.
@@ -47,6 +48,7 @@ impl Default for Hasher {
             known: Arc::default(),
             turn: Arc::new(Semaphore::new(1)),
             threads: Arc::new(Semaphore::new(DIGEST_THREADS_MAX)),
+            patience: DIGEST_TIMEOUT,
         }
     }
 }
@@ -63,7 +65,7 @@ impl Hasher {
             drop(sender.send(digest));
             drop(thread);
         });
-        let why = match (reading, timeout(DIGEST_TIMEOUT, digest).await) {
+        let why = match (reading, timeout(self.patience, digest).await) {
             (Err(error), _) | (_, Ok(Ok(Err(error)))) => error.to_string(),
             (_, Ok(Err(_)) | Err(_)) => "reading it takes too long".to_owned(),
             (_, Ok(Ok(Ok(digest)))) => return Some(digest),

@@ -1,10 +1,12 @@
 use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::cgroup::{Place, place};
 use super::peer::{is_there, started};
 use super::*;
+use crate::limits::DIGEST_THREADS_MAX;
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -196,6 +198,31 @@ fn connects_if_told_to() {
         // It goes on without this process, which ends now.
         std::mem::forget(heir);
     }
+}
+
+/// Files that cannot be read to their end cost their time and a few threads, and no more until those come back.
+#[tokio::test]
+async fn slow_files_are_given_up() {
+    let hold =
+        |path: &Path| rustix::fs::open(path, rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut hasher = Hasher::default();
+    hasher.patience = Duration::from_millis(1);
+    for _ in 0..DIGEST_THREADS_MAX {
+        assert_eq!(hasher.digest(hold(&pipe)).await, None);
+    }
+    hasher.patience = Duration::from_secs(10);
+    assert_eq!(hasher.digest(hold(Path::new("/bin/sh"))).await, None, "all threads wait for the pipe");
+    // A pipe that somebody writes to can be opened, and ends once nobody does.
+    drop(std::fs::OpenOptions::new().write(true).open(&pipe).unwrap());
+    let read = async {
+        while hasher.digest(hold(Path::new("/bin/sh"))).await.is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), read).await.unwrap();
 }
 
 /// Content that may change without a trace is not remembered; what is remembered needs no second reading.

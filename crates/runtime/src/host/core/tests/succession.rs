@@ -324,6 +324,19 @@ fn reserved_names_are_refused() {
     bench.register(launched, "10-a").unwrap();
 }
 
+/// A stranger who fails to join under a plugin's name does not keep that plugin from joining.
+#[test]
+fn strangers_have_pauses_of_their_own() {
+    let mut bench = Bench::new();
+    let stranger = bench.comes("10-a", runs("/stranger"), ALL);
+    bench.core.handle_closed(stranger, "crashed", bench.now);
+    bench.drain();
+    for (exe, refused) in [("/stranger", true), ("/a", false)] {
+        let plugin = bench.core.handle_connected(None, runs(exe), bench.now).unwrap();
+        assert_eq!(bench.register(plugin, "10-a").is_err(), refused, "{exe}");
+    }
+}
+
 /// Whatever comes in whatever order: each creation reaches the plugin once, in one of its processes.
 #[test]
 fn in_any_order_each_creation_is_seen_once() {
