@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::super::limits::{
     METRICS_CONNECTIONS_MAX, METRICS_HEADER_TIMEOUT, METRICS_LOOK_TIMEOUT, METRICS_REQUEST_MAX,
@@ -78,9 +78,15 @@ impl Endpoint {
     /// The address cannot be had.
     pub(crate) async fn bind(address: &Address) -> Result<Self, Failure> {
         match address {
-            Address::Tcp(socket) => TcpListener::bind(socket).await.map(Self::Tcp).map_err(|error| {
-                Failure::unavailable(format!("failed to listen at {address} for --metrics: {error}"))
-            }),
+            Address::Tcp(socket) => {
+                let listener = TcpListener::bind(socket).await.map_err(|error| {
+                    Failure::unavailable(format!("failed to listen at {address} for --metrics: {error}"))
+                })?;
+                // With port 0 the system chooses one.
+                let at = listener.local_addr().unwrap_or(*socket);
+                info!("metrics at http://{at}/metrics");
+                Ok(Self::Tcp(listener))
+            }
             Address::Unix(path) => Listener::bind(&path.clone().into())
                 .map(Self::Unix)
                 .map_err(|error| Failure::unavailable(format!("--metrics: failed to {error}"))),
