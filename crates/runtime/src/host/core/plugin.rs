@@ -53,6 +53,8 @@ pub(super) struct Plugin {
     pub(super) heir: Option<PluginId>,
     /// The plugin that this newcomer is to replace.
     pub(super) predecessor: Option<PluginId>,
+    /// When it became active.
+    pub(super) active_since: Option<Instant>,
     /// Replaced: it gets nothing new.
     pub(super) retiring: bool,
 }
@@ -153,6 +155,7 @@ impl Plugin {
             tally: Tally::default(),
             heir: None,
             predecessor: None,
+            active_since: None,
             retiring: false,
         }
     }

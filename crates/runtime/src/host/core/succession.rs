@@ -11,9 +11,10 @@ use nri_wire::event::Event;
 use tracing::{info, warn};
 
 use super::plugin::{Plugin, Stage};
+use super::seat::Who;
 use super::{Core, PluginId, RequestId, Timer};
 use crate::host::identity::Sha256;
-use crate::limits::DIGEST_WAIT;
+use crate::limits::{BACK_OFF_FORGET, BACK_OFF_MAX, DIGEST_WAIT};
 
 impl Core {
     /// Joins a configured plugin; first it is awaited who it is, if that makes it the successor of another one.
@@ -95,12 +96,24 @@ impl Core {
     /// The newcomer is active: the old one gets nothing new.
     pub(super) fn take_over(&mut self, id: PluginId, now: Instant) {
         let Some(newcomer) = self.plugins.get_mut(&id) else { return };
-        let (old, label) = (newcomer.predecessor.take(), newcomer.label());
-        if let Some(old) = old.and_then(|old| self.plugins.get_mut(&old)) {
-            info!("{label} takes over from {}", old.label());
-            old.retiring = true;
-            self.dismiss_retired(now);
+        newcomer.active_since = Some(now);
+        let Some(old) = newcomer.predecessor.take() else { return };
+        let (name, label) = (newcomer.name.clone(), newcomer.label());
+        let who = name.map(|name| Who::connected(&name, &newcomer.origin.identity));
+        let Some(old) = self.plugins.get_mut(&old) else { return };
+        info!("{label} takes over from {}", old.label());
+        old.retiring = true;
+        // Two copies that are started again whenever they end would replace each other for ever.
+        if let Some(who) = who
+            && old.active_since.is_some_and(|since| now < since + BACK_OFF_MAX + BACK_OFF_FORGET)
+        {
+            let pause = self.back_off.failed(who, now);
+            warn!(
+                "{label} replaces one that was new itself: the next has to wait {} s; are there two?",
+                pause.as_secs()
+            );
         }
+        self.dismiss_retired(now);
     }
 
     /// Dismisses those that have been replaced and have nothing left to do.

@@ -234,6 +234,7 @@ fn a_row_of_newcomers() {
     let mut bench = Bench::new();
     let mut last = bench.active("10-a", runs("/a"), ALL);
     for n in 0..5 {
+        bench.pass(Duration::from_secs(120));
         let new = bench.comes("10-a", runs("/a"), ALL);
         let id = format!("c{n}");
         bench.create(&id);
@@ -242,6 +243,27 @@ fn a_row_of_newcomers() {
         last = new;
     }
     assert_eq!(bench.core.plugins().len(), 1);
+}
+
+/// Two copies that replace each other whenever they are started again do so once a minute in the end; an upgrade now and then
+/// waits for nothing.
+#[test]
+fn two_copies_slow_down() {
+    let mut bench = Bench::new();
+    bench.active("10-a", runs("/a"), ALL);
+    bench.pass(Duration::from_secs(120));
+    bench.active("10-a", runs("/a"), ALL);
+    for pause in [0, 1, 2, 4, 8, 16, 32, 60, 60] {
+        bench.nod_all();
+        if pause > 0 {
+            bench.pass(Duration::from_millis(pause * 1000 - 1));
+            let early = bench.core.handle_connected(None, runs("/a"), bench.now).unwrap();
+            assert!(matches!(bench.register(early, "10-a"), Err(Refusal::Pause(_))), "{pause}");
+            bench.core.handle_closed(early, "refused", bench.now);
+            bench.pass(Duration::from_millis(1));
+        }
+        bench.active("10-a", runs("/a"), ALL);
+    }
 }
 
 /// A launched plugin is not replaced by one that connects, whoever that is.
@@ -355,17 +377,23 @@ fn in_any_order_each_creation_is_seen_once() {
         };
         let mut bench = Bench::with(setup(), Vec::new(), there);
         let only = ConfigureResponse { events: EventMask::NONE.with(Event::CreateContainer).bits(), ..ALL };
-        let mut newest = bench.comes("10-a", runs("/a"), only);
+        // Each from another file, so that none has to wait for having replaced one that was new itself.
+        let at = |step: usize| {
+            let mut origin = runs(&format!("/{step}"));
+            origin.identity.sha256 = digest(1);
+            origin
+        };
+        let mut newest = bench.comes("10-a", at(usize::MAX), only);
         while bench.calls_to(newest) > 0 {
             bench.nod(newest);
         }
         let (mut seen, mut requests, mut crashed) = (Vec::new(), Vec::new(), false);
-        for step in 0..60 {
+        for step in 0..60_usize {
             match next(8) {
                 0..=2 => requests.push(bench.create(&format!("c{step}"))),
                 // The next one after a crash would have to wait.
                 3 if !crashed && bench.core.plugins.values().all(Plugin::is_active) => {
-                    newest = bench.comes("10-a", runs("/a"), only);
+                    newest = bench.comes("10-a", at(step), only);
                 }
                 4 if !bench.core.plugins[&newest].is_active() => {
                     bench.core.handle_closed(newest, "crashed", bench.now);
