@@ -194,12 +194,17 @@ pub fn lines(output: &Path) -> Vec<Json> {
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// What happened to whom, as a plugin's lines tell it: `CreateContainer web/c1`. Without the connection's own events.
+/// Whether a line is about the plugin's own connection, not about pods and containers.
+#[must_use]
+pub fn is_own(line: &Json) -> bool {
+    let own = ["started", "Configure", "Synchronize", "updated", "closed", "failed", "Shutdown"];
+    own.iter().any(|event| line["event"] == *event)
+}
+
+/// What happened to whom, as a plugin's lines tell it: `CreateContainer web/c1`. Without those of [`is_own`].
 #[must_use]
 pub fn sequence(lines: &[Json]) -> Vec<String> {
-    let own = ["started", "Configure", "Synchronize", "updated", "closed", "failed", "Shutdown"];
-    let events = lines.iter().filter(|line| !own.iter().any(|event| line["event"] == *event));
-    events.map(told).collect()
+    lines.iter().filter(|line| !is_own(line)).map(told).collect()
 }
 
 /// A line in short.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use nri_tests::engine::Line;
-use nri_tests::plugin::{Maker, sequence};
+use nri_tests::plugin::{Maker, is_own, sequence};
 use nri_tests::skipped;
 use serde_json::{Value as Json, json};
 
@@ -18,6 +18,8 @@ struct Seen {
     facts: BTreeMap<String, String>,
     /// Of each plugin: what happened to whom, in order.
     events: BTreeMap<String, Vec<String>>,
+    /// Of each plugin: what it was told with that, whole.
+    told: BTreeMap<String, Json>,
 }
 
 /// CONF-134 and the cases of adjustment and update that a container can show (CONF-139, 140, 142, 147, 209), a launched
@@ -41,6 +43,8 @@ fn check(line: Line) {
         };
         let differences = direct.differences(&behind);
         assert!(differences.is_empty(), "{launched:?} launched:\n{}", differences.join("\n"));
+        let (ours, go) = if launched == Maker::Ours { ("first", "second") } else { ("second", "first") };
+        check_introduction(line, &behind, ours, go);
     }
 }
 
@@ -64,6 +68,9 @@ impl Seen {
         for (name, spec) in &self.specs {
             leaves(name, spec, &mut lines);
         }
+        for (name, told) in &self.told {
+            leaves(name, told, &mut lines);
+        }
         for (name, fact) in &self.facts {
             lines.extend(fact.lines().map(|line| format!("{name}: {line}")));
         }
@@ -77,6 +84,8 @@ impl Seen {
 fn leaves(place: &str, value: &Json, into: &mut Vec<String>) {
     match value {
         Json::Object(members) => {
+            // Members come in any order.
+            let members: BTreeMap<_, _> = members.iter().collect();
             members.iter().for_each(|(key, value)| leaves(&format!("{place}.{key}"), value, into));
         }
         Json::Array(list) => {
@@ -117,51 +126,35 @@ fn second() -> Json {
     }})
 }
 
+/// The engine's time-outs, other than the default ones, so that it shows who has told them (CONF-228).
+const TIMEOUTS: &str = "plugin_registration_timeout = \"7s\"\nplugin_request_timeout = \"3s\"";
+
 fn run(place: Place, line: Line, launched: Maker, connected: Maker) -> Result<Seen, String> {
-    let settings = Settings { line, launched: vec![(launched, "10-first", first())], ..Settings::default() };
+    let settings = Settings {
+        line,
+        nri: TIMEOUTS.to_owned(),
+        launched: vec![(launched, "10-first", first())],
+        args: vec![],
+    };
     let mut node = Node::start(place, &settings)?;
     node.until_launched("10-first", "Synchronize", 1);
     let plugin = node.connect(connected, "20-second", &second());
     let mut seen = Seen::default();
+    let mut names = Names::new(&node);
 
     let pod = node.pod("shop");
+    names.add(&pod, "POD");
     let mut ids = Vec::new();
     for name in ["web", "db"] {
         let id = node.container(&pod, name);
-        let mut fact = |what: &str, text: String| {
-            seen.facts.insert(format!("{name} {what}"), text.replace(&id, "ID").replace(&pod, "POD"));
-        };
+        names.add(&id, name);
         let spec = node.cri.spec(&id)?;
-        for command in [
-            "env",
-            "cat /proc/1/cmdline",
-            "cat /proc/1/mounts",
-            "cat /proc/1/limits",
-            "cat /proc/1/oom_score_adj",
-            "mkdir /tmp/made",
-            "grep Seccomp: /proc/self/status",
-        ] {
-            let (output, code) = node.cri.exec(&id, &command.split(' ').collect::<Vec<_>>())?;
-            // Overlay mounts number their layers.
-            let lines = output.lines().filter(|line| !line.starts_with("overlay "));
-            fact(command, format!("{}\nexit {code}", lines.collect::<Vec<_>>().join("\n")));
-        }
-        fact("shares", cgroup(&spec, "cpu", "cpu.shares"));
-        node.cri.update(&id, &json!({"cpu_shares": "700"}))?;
-        fact("shares after an update", cgroup(&spec, "cpu", "cpu.shares"));
-        fact("pids", cgroup(&spec, "pids", "pids.max"));
-        fact("memory", cgroup(&spec, "memory", "memory.limit_in_bytes"));
-        fact("cpus", cgroup(&spec, "cpuset", "cpuset.cpus"));
+        facts(&mut node, &id, &spec, |what, text| {
+            seen.facts.insert(format!("{name} {what}"), names.plain(text));
+        })?;
         let parts = ["process", "mounts", "hooks", "annotations", "linux"];
-        let mut spec: Json = parts.iter().map(|part| ((*part).to_owned(), spec[*part].clone())).collect();
-        for namespace in spec["linux"]["namespaces"].as_array_mut().into_iter().flatten() {
-            // `/proc/PID/ns/ipc`, of the pod's first process.
-            namespace["path"] =
-                namespace["path"].as_str().and_then(|path| path.split('/').next_back()).into();
-        }
-        let text = spec.to_string().replace(&id, "ID").replace(&pod, "POD");
-        let folder = node.engine.cri_socket().parent().unwrap().display().to_string();
-        seen.specs.insert(name.to_owned(), serde_json::from_str(&text.replace(&folder, "ENGINE")).unwrap());
+        let spec: Json = parts.iter().map(|part| ((*part).to_owned(), spec[*part].clone())).collect();
+        seen.specs.insert(name.to_owned(), names.message(&spec));
         ids.push(id);
     }
     for id in &ids {
@@ -171,7 +164,90 @@ fn run(place: Place, line: Line, launched: Maker, connected: Maker) -> Result<Se
     node.cri.remove_pod(&pod)?;
     plugin.until("RemovePodSandbox");
     node.until_launched("10-first", "RemovePodSandbox", 1);
-    seen.events.insert("first".to_owned(), sequence(&node.launched("10-first")));
-    seen.events.insert("second".to_owned(), sequence(&plugin.lines()));
+    for (name, lines) in [("first", node.launched("10-first")), ("second", plugin.lines())] {
+        seen.events.insert(name.to_owned(), sequence(&lines));
+        // In order, but for what belongs to the connection.
+        let (own, of_pods): (Vec<_>, Vec<_>) = lines.iter().partition(|line| is_own(line));
+        for line in own {
+            let event = line["event"].as_str().unwrap_or_default();
+            seen.told.insert(format!("{name} {event}"), names.message(line));
+        }
+        for (n, line) in of_pods.into_iter().enumerate() {
+            seen.told.insert(format!("{name} {n:02}"), names.message(line));
+        }
+    }
     Ok(seen)
+}
+
+/// What commands in a container print, and what the kernel has, before and after an update by the client.
+fn facts(node: &mut Node, id: &str, spec: &Json, mut fact: impl FnMut(&str, &str)) -> Result<(), String> {
+    for command in [
+        "env",
+        "cat /proc/1/cmdline",
+        "cat /proc/1/mounts",
+        "cat /proc/1/limits",
+        "cat /proc/1/oom_score_adj",
+        "mkdir /tmp/made",
+        "grep Seccomp: /proc/self/status",
+    ] {
+        let (output, code) = node.cri.exec(id, &command.split(' ').collect::<Vec<_>>())?;
+        // Overlay mounts number their layers.
+        let lines: Vec<_> = output.lines().filter(|line| !line.starts_with("overlay ")).collect();
+        fact(command, &format!("{}\nexit {code}", lines.join("\n")));
+    }
+    fact("shares", &cgroup(spec, "cpu", "cpu.shares"));
+    node.cri.update(id, &json!({"cpu_shares": "700"}))?;
+    fact("shares after an update", &cgroup(spec, "cpu", "cpu.shares"));
+    fact("pids", &cgroup(spec, "pids", "pids.max"));
+    fact("memory", &cgroup(spec, "memory", "memory.limit_in_bytes"));
+    fact("cpus", &cgroup(spec, "cpuset", "cpuset.cpus"));
+    Ok(())
+}
+
+/// What differs between any two runs, and a name for each.
+struct Names(Vec<(String, String)>);
+
+impl Names {
+    fn new(node: &Node) -> Self {
+        let engine = node.engine.cri_socket().parent().unwrap().display().to_string();
+        let own = node.folder.path().display().to_string();
+        Self(vec![(engine, "ENGINE".to_owned()), (own, "OWN".to_owned())])
+    }
+
+    fn add(&mut self, id: &str, name: &str) {
+        self.0.push((id.to_owned(), name.to_owned()));
+    }
+
+    fn plain(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, (id, name)| text.replace(id, name))
+    }
+
+    /// A message without times, process ids, and the call that it came by: from 2.2 the gateway gets `StateChange`, and
+    /// plugins get the call for the event if they know it, as from newer engines.
+    fn message(&self, message: &Json) -> Json {
+        match message {
+            Json::Object(members) => {
+                let varies = ["timeout_ms", "method", "pid", "createdAt", "startedAt", "finishedAt"];
+                let kept = members.iter().filter(|(key, _)| !varies.contains(&key.as_str()));
+                kept.map(|(key, value)| (self.plain(key), self.message(value))).collect()
+            }
+            Json::Array(list) => list.iter().map(|item| self.message(item)).collect(),
+            // Namespaces of a pod's first process: `/proc/PID/ns/ipc`.
+            Json::String(path) if path.starts_with("/proc/") => path.split('/').next_back().into(),
+            Json::String(text) => self.plain(text).into(),
+            leaf => leaf.clone(),
+        }
+    }
+}
+
+/// The engine told who it is, and its time-outs (CONF-226, 227, 228, 229).
+fn check_introduction(line: Line, seen: &Seen, ours: &str, go: &str) {
+    let configure = &seen.told[&format!("{ours} Configure")];
+    assert_eq!(configure["runtime"], "containerd");
+    assert_eq!(configure["nri_version"], line.says_nri());
+    assert_eq!(configure["registration_timeout_ms"], 7000);
+    assert_eq!(configure["request_timeout_ms"], 3000);
+    let started = &seen.told[&format!("{go} started")];
+    assert_eq!(started["registration_timeout_ms"], 7000);
+    assert_eq!(started["request_timeout_ms"], 3000);
 }
