@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nri_tests::fake_engine::{container, pod};
-use nri_wire::api::{CreateContainerResponse, Empty, UpdateContainersRequest};
+use nri_wire::api::{CreateContainerResponse, Empty, StopContainerResponse, UpdateContainersRequest};
 use nri_wire::event::{Event, EventMask};
 use nri_wire::service;
 use tokio::time::{Instant, timeout};
@@ -71,5 +71,36 @@ async fn what_an_event_cannot_carry_comes_after_it() {
     for id in ["c1", "c2"] {
         let asked = timeout(PATIENCE, client.asked()).await.unwrap();
         assert_eq!(asked.update, [shares(id, 5)]);
+    }
+}
+
+/// Engines before NRI 0.12.1 may lock themselves up (`gateway/engine/updates.rs`): the answer to a stop carries nothing that
+/// can wait, and nothing is sent while the removal may go on that the stop was the beginning of.
+#[tokio::test]
+async fn an_older_engine_is_not_disturbed_in_a_removal() {
+    for (nri, carried, pause) in [("v0.12.0", vec![], 400), ("v0.12.1", vec![shares("c2", 5)], 0)] {
+        let bench = Bench::new(&[]);
+        let mut client = bench.engine.accept().await;
+        client.configure.nri_version = nri.into();
+        client.configure().await;
+        client.synchronize(Vec::new(), Vec::new()).await;
+        bench.until_ready().await;
+        let events = EventMask::NONE.with(Event::StopContainer);
+        let mut plugin = FakePlugin::join(&bench.gateway.socket(), "10", "a", events).await;
+        let (p, c) = (pod("p1"), container("c1", "p1"));
+        let handler = async {
+            let (_, request) = plugin.expect::<service::StopContainer>().await;
+            let deadline = Instant::now() + Duration::from_secs(1);
+            for _ in 0..2 {
+                plugin.peer.call::<service::UpdateContainers>(&asking("c2"), deadline).await.unwrap();
+            }
+            request.answer::<service::StopContainer>(Ok(StopContainerResponse::default()));
+        };
+        let (answer, ()) = tokio::join!(client.stop(&p, &c), handler);
+        let answered = Instant::now();
+        assert_eq!(answer.unwrap().update, carried, "{nri}");
+        client.notice(Event::RemoveContainer, &p, Some(&c)).await.unwrap();
+        client.asked().await;
+        assert!(answered.elapsed() >= Duration::from_millis(pause), "{nri}: {:?}", answered.elapsed());
     }
 }
