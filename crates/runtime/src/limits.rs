@@ -71,3 +71,5 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub const CONFIG_TEXT_MAX: u64 = 3 << 20;
 /// Most bytes of a peer's text (reasons, errors) that are kept.
 pub const REASON_MAX: usize = 16 << 10;
+/// Most refused pods whose end, should the engine tell it, is known to have been told.
+pub(crate) const TAKEN_BACK_MAX: usize = 1024;

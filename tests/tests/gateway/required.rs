@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nri_tests::plugin::Maker;
+use nri_tests::plugin::{Maker, sequence};
 use nri_tests::skipped;
 use rustix::process::Signal;
 use serde_json::json;
@@ -24,6 +24,7 @@ fn a_required_plugin_that_is_not_there() {
         let error = result.unwrap_err();
         assert!(error.contains(r#"required plugin "guard" not present"#) && error.contains(why), "{error}");
     };
+    let other = node.connect(Maker::Go, "05-other", &json!({}));
     refused(node.cri.run_pod("early", &json!({})), "is not connected");
 
     let guard = node.connect(Maker::Ours, "10-guard", &json!({}));
@@ -31,8 +32,9 @@ fn a_required_plugin_that_is_not_there() {
     node.container(&pod, "first");
 
     guard.signal(Signal::STOP);
-    refused(node.cri.run_container(&pod, "second", &["sleep", "1000"]), "did not answer in time");
     refused(node.cri.run_pod("late", &json!({})), "did not answer in time");
+    refused(node.cri.run_container(&pod, "second", &["sleep", "1000"]), "did not answer in time");
+    refused(node.cri.run_pod("too-late", &json!({})), "did not answer in time");
     guard.signal(Signal::KILL);
     drop(guard);
     refused(node.cri.run_container(&pod, "third", &["sleep", "1000"]), "");
@@ -42,8 +44,21 @@ fn a_required_plugin_that_is_not_there() {
     let names: Vec<_> = known.as_array().unwrap().iter().map(|pod| pod["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["shop"], "a pod that was refused is none: {}", node.report());
     node.container(&pod, "fourth");
-    let other = node.pod("early");
-    node.container(&other, "fifth");
+    let early = node.pod("early");
+    node.container(&early, "fifth");
+
+    // Nobody else is left with a pod that does not run.
+    let pods = sequence(&other.lines()).into_iter().filter(|line| line.contains("PodSandbox "));
+    assert_eq!(
+        pods.collect::<Vec<_>>(),
+        [
+            "RunPodSandbox shop",
+            "RunPodSandbox late",
+            "StopPodSandbox late",
+            "RemovePodSandbox late",
+            "RunPodSandbox early"
+        ]
+    );
 }
 
 /// Where the engine requires the gateway, no container starts while it is gone, and none is missing from its list.

@@ -195,6 +195,8 @@ pub(crate) struct Core {
     calls: BTreeMap<CallId, Call>,
     seats: Vec<Seat>,
     table: Table,
+    /// Pods that were refused, of which no plugin knows any more: their end, should the engine tell it, is for nobody.
+    taken_back: BTreeSet<String>,
     back_off: BackOff,
     /// Requests that may carry updates of other containers, which end in this order.
     carriers: BTreeSet<(Ticket, RequestId)>,
@@ -224,6 +226,7 @@ impl Core {
             calls: BTreeMap::new(),
             seats,
             table: Table::new(pods, containers),
+            taken_back: BTreeSet::new(),
             back_off: BackOff::default(),
             carriers: BTreeSet::new(),
             lost_paths: BTreeSet::new(),

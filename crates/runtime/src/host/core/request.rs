@@ -16,7 +16,7 @@ use super::plugin::{Picture, Plugin, Stage, in_order};
 use super::{Action, Core, Message, Parcel, PluginId, Purpose, RequestId, Submission, Ticket, Timer};
 use crate::host::config::FailureRule;
 use crate::host::given::Given;
-use crate::host::outcome::{Cause, Consulted, Failure, Outcome};
+use crate::host::outcome::{Cause, Consulted, Failure, Outcome, Told};
 use crate::limits::{FAIR_PART, LOST_PATHS_MAX, MARGIN_MIN, MARGIN_PART, RESERVE_PART};
 
 /// A request that is not through.
@@ -90,6 +90,12 @@ impl Core {
             return;
         }
         self.note_lost(&unknown);
+        if self.is_taken_back(&submission) {
+            let result = Ok(super::Completion::Told(Told::default()));
+            self.totals.requests += 1;
+            self.actions.push_back(Action::Complete { request: id, result });
+            return;
+        }
         let order = self.parties(event);
         let to_validate = match event {
             Event::CreateContainer => self.parties(Event::ValidateContainerAdjustment),
@@ -393,7 +399,7 @@ impl Core {
         let fold::Outcome::Create(merged) = &result else {
             return match self.admit(id, &result) {
                 Ok(()) => self.release(id, result, now),
-                Err(rejection) => self.reject(id, rejection, now),
+                Err(rejection) => self.reject_told(id, &result, rejection, now),
             };
         };
         let validation = crate::validate::request(merged, &self.answerers(id));

@@ -1,14 +1,18 @@
 //! Required plugins: who counts as having answered, and what the embedding runtime says to that (quirk A10).
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
-use nri_wire::api::PodSandbox;
+use nri_wire::api::{PodSandbox, StateChangeEvent};
 use nri_wire::event::Event;
 use nri_wire::name::PluginName;
 
-use super::plugin::Stage;
+use super::message::Happened;
+use super::plugin::{Plugin, Stage};
 use super::{Core, RequestId, Submission, fold};
 use crate::host::outcome::{Absence, Cause, Consulted, Missing, Outcome};
+use crate::limits::TAKEN_BACK_MAX;
 use crate::validate::Rejection;
 
 impl Core {
@@ -25,15 +29,16 @@ impl Core {
         names
     }
 
-    /// Why a pod is refused whatever plugins answer; then none of them is told of it. Engines do not take back a
-    /// RunPodSandbox that failed (containerd 2.3), so who was told would know for ever a pod that never ran.
-    pub(super) fn refused_beforehand(&self, submission: &Submission) -> Option<Cause> {
+    /// Why a pod is refused whatever plugins answer; then none of them is told of it.
+    pub(super) fn refused_beforehand(&mut self, submission: &Submission) -> Option<Cause> {
         let Submission::Notice(notice) = submission else { return None };
         let (Event::RunPodSandbox, Some(pod)) = (notice.event(), &notice.pod) else { return None };
         let may_answer =
             self.plugins.values().filter(|plugin| plugin.takes(Event::RunPodSandbox) && !plugin.is_overdue());
         let may_answer = may_answer.filter_map(|plugin| plugin.name.clone()).collect();
-        self.admit_pod(pod, may_answer).err().map(|rejection| self.cause(&[], rejection))
+        let rejection = self.admit_pod(pod, may_answer).err()?;
+        self.remember_taken_back(&pod.id);
+        Some(self.cause(&[], rejection))
     }
 
     /// What the embedding runtime says to a pod that has been told to everybody. Other events need nobody's word.
@@ -58,6 +63,55 @@ impl Core {
         let plugins = self.requests.get(&id).map_or(&[][..], |request| &request.plugins);
         let cause = self.cause(plugins, rejection);
         self.fail(id, cause, now);
+    }
+
+    /// The same for what has been told to everybody. A pod is taken back: not every engine tells the end of one whose
+    /// RunPodSandbox failed.
+    pub(super) fn reject_told(
+        &mut self,
+        id: RequestId,
+        result: &fold::Outcome,
+        rejection: Rejection,
+        now: Instant,
+    ) {
+        let told = self.requests.get(&id).map_or(&[][..], |request| &request.plugins);
+        let told = told.iter().filter(|consulted| consulted.outcome == Outcome::Answer);
+        let told: BTreeSet<_> = told.map(|consulted| consulted.plugin.clone()).collect();
+        self.reject(id, rejection, now);
+        let fold::Outcome::Told(Some(notice)) = result else { return };
+        let ends = [Event::StopPodSandbox, Event::RemovePodSandbox].map(|event| {
+            let end = StateChangeEvent { event: event.into(), ..StateChangeEvent::clone(notice) };
+            (event, Happened { notice: Arc::new(end), unknown: Arc::default() })
+        });
+        let has_it = |plugin: &Plugin| plugin.name.as_ref().is_some_and(|name| told.contains(name));
+        let mut behind = Vec::new();
+        for (id, plugin) in self.plugins.iter_mut().filter(|(_, plugin)| plugin.is_active() && has_it(plugin))
+        {
+            let takes = ends.iter().filter(|(event, _)| plugin.events.contains(*event));
+            takes.collect::<Vec<_>>().into_iter().for_each(|(_, end)| plugin.misses(end));
+            behind.push(*id);
+        }
+        behind.into_iter().for_each(|id| self.pump(id, now));
+        if let Some(pod) = &notice.pod {
+            self.remember_taken_back(&pod.id);
+        }
+    }
+
+    fn remember_taken_back(&mut self, pod: &str) {
+        self.taken_back.insert(pod.to_owned());
+        if self.taken_back.len() > TAKEN_BACK_MAX {
+            self.taken_back.pop_first();
+        }
+    }
+
+    /// Whether an event is about a pod that has been taken back. Who had to know of its end knows.
+    pub(super) fn is_taken_back(&mut self, submission: &Submission) -> bool {
+        let Submission::Notice(notice) = submission else { return false };
+        match (notice.event(), &notice.pod) {
+            (Event::StopPodSandbox, Some(pod)) => self.taken_back.contains(&pod.id),
+            (Event::RemovePodSandbox, Some(pod)) => self.taken_back.remove(&pod.id),
+            _ => false,
+        }
     }
 
     fn cause(&self, plugins: &[Consulted], rejection: Rejection) -> Cause {

@@ -149,17 +149,19 @@ fn plugins_that_do_not_take_the_event() {
     }
 }
 
+/// A RunPodSandbox of p1 with annotations.
+fn annotated(annotations: &[(&str, &str)]) -> Submission {
+    let annotations = annotations.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+    Submission::Notice(StateChangeEvent {
+        event: Event::RunPodSandbox as i32,
+        pod: Some(PodSandbox { annotations, ..pod("p1") }),
+        container: None,
+    })
+}
+
 /// CONF-190 to 193 for pods: annotations ask for more, and tolerate where a key for that is set.
 #[test]
 fn annotations_of_the_pod() {
-    let annotated = |annotations: &[(&str, &str)]| {
-        let annotations = annotations.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
-        Submission::Notice(StateChangeEvent {
-            event: Event::RunPodSandbox as i32,
-            pod: Some(PodSandbox { annotations, ..pod("p1") }),
-            container: None,
-        })
-    };
     let scoped = format!("{REQUIRED_PLUGINS}/pod");
     let of_container = format!("{REQUIRED_PLUGINS}/container.c");
     let mut bench = requires(&["a"]);
@@ -200,34 +202,53 @@ fn the_text_names_the_plugin_and_the_reason() {
     );
 }
 
-/// A pod that was refused is none that a plugin is told when it joins, whether or not its end follows.
+/// A pod that was refused is none that a plugin is told when it joins. Who was told of it is told of its end, once,
+/// whether or not the engine does that as well.
 #[test]
 fn a_refused_pod_leaves_nothing_behind() {
     for follow in [&[][..], &[Event::StopPodSandbox], &[Event::StopPodSandbox, Event::RemovePodSandbox]] {
         let mut bench = requires(&["b"]);
         let a = bench.plugin("10-a", "RunPodSandbox,StopPodSandbox,RemovePodSandbox");
-        let b = bench.plugin("20-b", "RunPodSandbox");
+        let other = bench.plugin("15-other", "RunPodSandbox,StopPodSandbox");
+        let b = bench.plugin("20-b", "RunPodSandbox,RemovePodSandbox");
         let request = bench.tell(Event::RunPodSandbox, "p1");
         bench.nod(a);
+        bench.nod(other);
         bench.core.handle_closed(b, "crashed", bench.now);
         bench.drain();
         missing(&mut bench, request, &[("b", Absence::Gone)]);
+        for (plugin, event) in
+            [(a, Event::StopPodSandbox), (a, Event::RemovePodSandbox), (other, Event::StopPodSandbox)]
+        {
+            let Message::Notice { notice, .. } = bench.nod(plugin) else { panic!("no event") };
+            let pod = notice.pod.as_ref().map(|pod| pod.id.as_str());
+            assert_eq!((notice.event(), pod), (event, Some("p1")));
+        }
         for &event in follow {
             let request = bench.tell(event, "p1");
-            bench.nod(a);
             assert!(bench.done[&request].is_ok());
         }
+        assert_eq!((bench.calls_to(a), bench.calls_to(other)), (0, 0));
         let b = bench.configured("20-b", ConfigureResponse::default());
         let Message::Synchronize(part) = bench.nod(b) else { panic!("no Synchronize") };
         assert_eq!(part.pods, [], "{follow:?}");
+        let untold = bench.submit_within(annotated(&[(REQUIRED_PLUGINS, "[c]")]), PLENTY);
+        missing(&mut bench, untold, &[("c", Absence::NotConnected)]);
+        for &event in follow {
+            let request = bench.tell(event, "p1");
+            assert!(bench.done[&request].is_ok());
+        }
 
-        let request = bench.tell(Event::RunPodSandbox, "p1");
-        bench.nod(a);
-        bench.nod(b);
+        let request = bench.tell(Event::RunPodSandbox, "p2");
+        assert_eq!((bench.calls_to(a), bench.calls_to(other), bench.calls_to(b)), (1, 1, 1));
+        [a, other, b].into_iter().for_each(|plugin| drop(bench.nod(plugin)));
         assert!(bench.done[&request].is_ok());
         let c = bench.configured("30-c", ConfigureResponse::default());
         let Message::Synchronize(part) = bench.nod(c) else { panic!("no Synchronize") };
         assert_eq!(part.pods.len(), 1);
+        let request = bench.tell(Event::RemovePodSandbox, "p2");
+        [a, b, c].into_iter().for_each(|plugin| drop(bench.nod(plugin)));
+        assert!(bench.done[&request].is_ok());
     }
 }
 
