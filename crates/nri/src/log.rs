@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 /// Where the host logs what launched plugins print on stderr.
-const PRINTED: &str = "nri_runtime::host::launch";
+const PRINTED: &str = "nri_runtime::host::stderr";
 
 /// Whether our terminal is in raw mode, in which a new line does not begin at the left.
 static RAW: AtomicBool = AtomicBool::new(false);
