@@ -177,7 +177,6 @@ async fn a_plugin_directory_with_wrong_files() {
     let gateway = spawn_own(&path("engine"), &path("nri.sock"), args);
     let client = connect(&engine).await;
     gateway.wait_until_ready();
-    let log = gateway.log();
     for (file, why) in [
         ("plugins/30-dangling", "it is no regular file, nor a link to one"),
         ("plugins/40-plain", "it is not executable (chmod +x)"),
@@ -185,14 +184,42 @@ async fn a_plugin_directory_with_wrong_files() {
         ("plugins/60-unreadable", "60-unreadable.conf cannot be read: Is a directory"),
         ("plugins/hello", "idx-pluginname expected"),
         ("70-dies", "no licence"),
-        ("80-broken", "No such file"),
+        ("80-broken", "failed to launch: No such file"),
     ] {
-        let line = log.lines().find(|line| line.contains(file) && line.contains(why));
-        assert!(line.is_some(), "{file}: {why}:\n{log}");
+        let line = gateway.wait_for(why);
+        assert!(line.contains(file), "{file}: {line}");
     }
     // Both good ones have the same base name and are two plugins; they set the same variable, which is a conflict.
     let refusal = client.create(&pod("p"), &container("c", "p")).await.unwrap_err().to_string();
     assert!(refusal.contains("10-hello") && refusal.contains("20-hello"), "{refusal}");
+}
+
+/// D17: a launched plugin and one that connects under its name, which is another program. Both are asked.
+#[tokio::test]
+async fn two_plugins_of_one_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("plugins")).unwrap();
+    symlink(example("hello"), path("plugins/10-twin")).unwrap();
+    let engine = FakeEngine::bind(&path("engine")).unwrap();
+    let args = vec!["--plugin-dir".into(), path("plugins").into()];
+    let gateway = spawn_own(&path("engine"), &path("nri.sock"), args);
+    let client = connect(&engine).await;
+    gateway.wait_until_ready();
+    let script =
+        json!({"answers": {"CreateContainer": [{"adjust": {"env": [{"key": "TWIN", "value": "x"}]}}]}});
+    let twin = Plugin::connect(Maker::Ours, &path("nri.sock"), "10-twin", &script, folder.path()).unwrap();
+    twin.until("Synchronize");
+    let line = gateway.wait_for("runs beside");
+    assert!(line.matches("10-twin").count() >= 2, "{line}");
+    assert!(line.contains("which is not known to be the same program of the same user"), "{line}");
+    let both = || async {
+        let adjust = client.create(&pod("p"), &container("c", "p")).await.unwrap().adjust.unwrap_or_default();
+        adjust.env.iter().map(|env| env.key.clone()).collect::<Vec<_>>()
+    };
+    let mut keys = both().await;
+    keys.sort();
+    assert_eq!(keys, ["HELLO", "TWIN"], "{}", gateway.log());
 }
 
 #[tokio::test]

@@ -354,7 +354,9 @@ fn changes_after_the_move() {
 
 #[test]
 fn the_scripts_are_clean() {
-    match Command::new("shellcheck").args(["move-socket", "install"]).current_dir(packaging()).output() {
+    let node = "../tests/tests/packaging/node.sh";
+    match Command::new("shellcheck").args(["move-socket", "install", node]).current_dir(packaging()).output()
+    {
         Ok(output) => {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         }
@@ -382,5 +384,49 @@ fn systemd_takes_the_units() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!said.contains("nri-gateway.service"), "{said}");
         assert!(!said.contains("confined.conf"), "{said}");
+    }
+}
+
+/// The whole way with a real containerd and gateway: moved, ready, plugins launched by the gateway, and back.
+#[test]
+fn a_node_is_moved_and_moved_back() {
+    let Some(containerd) = containerd() else { return skipped("containerd; run `cargo xtask test`") };
+    if !nri_tests::is_root() {
+        return skipped("root, for a mount namespace");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/packaging/node.sh");
+    std::os::unix::fs::symlink(&script, path("systemctl")).unwrap();
+    let config = format!(
+        "version = 3\nroot = \"{root}/root\"\n[plugins.'io.containerd.nri.v1.nri']\nplugin_path = \"{root}/plugins\"\n",
+        root = folder.path().display()
+    );
+    fs::write(path("config.toml"), config).unwrap();
+    let output = Command::new("unshare")
+        .args(["--mount", "timeout", "120", "sh"])
+        .arg(&script)
+        .env("W", folder.path())
+        .env("CONTAINERD", containerd.parent().unwrap())
+        .env("NRI", nri_tests::ours::nri())
+        .env("HELLO", nri_tests::ours::example("hello"))
+        .env("MOVE", packaging().join("move-socket"))
+        .output()
+        .unwrap();
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let log = |name: &str| fs::read_to_string(path(name)).unwrap_or_default();
+    let report =
+        format!("{said}\n== gateway\n{}\n== containerd\n{}", log("gateway.log"), log("containerd.log"));
+    assert!(output.status.success(), "{report}");
+    for expect in [
+        "moved: containerd at /run/nri-engine/nri.sock, the gateway at /var/run/nri/nri.sock\n",
+        "gateway: ready engine=containerd/",
+        "directory: 700\n",
+        "10-hello",
+        "nothing to do: containerd's NRI socket is /run/nri-engine/nri.sock already\n",
+        "rolled back\nas before\n",
+    ] {
+        assert!(said.contains(expect), "{expect}: {report}");
     }
 }

@@ -189,7 +189,10 @@ impl Settings {
             match std::fs::read_dir(dir) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    tracing::warn!("{key} {shown} is not there; no plugin comes from it");
+                    // Few plugins need a text.
+                    if key == "plugin-dir" {
+                        tracing::warn!("{key} {shown} is not there; no plugin comes from it");
+                    }
                 }
                 Err(error) => {
                     return Err(Failure::usage(format!("cannot use {key} {shown}: {error}")));
