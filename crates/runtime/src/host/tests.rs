@@ -1,5 +1,6 @@
 //! The whole host over socket pairs, with plugins written out in the test.
 
+mod engine;
 mod launch;
 mod unknown;
 

@@ -22,7 +22,8 @@ use super::{Attributed, Evicted, MergeError, Owned, invalid, reply, view};
 /// [`apply`](Self::apply) it. After the first error only the error is of use.
 #[derive(Clone, Debug)]
 pub struct Creation {
-    request: CreateContainerRequest,
+    /// Shared with whoever is sending it; a change makes a copy only while it is being sent.
+    request: Arc<CreateContainerRequest>,
     pristine: Container,
     adjust: ContainerAdjustment,
     updates: Updates,
@@ -60,7 +61,7 @@ impl Creation {
         view::normalise(container);
         let pristine = container.clone();
         Self {
-            request,
+            request: Arc::new(request),
             pristine,
             adjust: ContainerAdjustment::default(),
             updates: Updates::default(),
@@ -72,7 +73,7 @@ impl Creation {
 
     /// The request as the next plugin must see it.
     #[must_use]
-    pub const fn request(&self) -> &CreateContainerRequest {
+    pub const fn request(&self) -> &Arc<CreateContainerRequest> {
         &self.request
     }
 
@@ -115,14 +116,15 @@ impl Creation {
     /// Ends.
     #[must_use]
     pub fn finish(self) -> Merged {
+        let request = Arc::unwrap_or_clone(self.request);
         Merged {
             adjust: Owned::new(self.adjust),
             updates: self.updates.into_others(),
             evictions: self.evictions,
             changes: self.changes,
             ledger: self.ledger,
-            pod: self.request.pod,
-            container: self.request.container.unwrap_or_default(),
+            pod: request.pod,
+            container: request.container.unwrap_or_default(),
             pristine: self.pristine,
         }
     }
@@ -132,7 +134,7 @@ impl Creation {
         let entries = field::adjustment(adjust);
         let keys = Keys::of(&entries);
         reply::drop_removed(&mut self.adjust, &keys);
-        view::drop_touched(self.request.container.get_or_insert_default(), &keys);
+        view::drop_touched(self.running(), &keys);
         for (field, key) in keys.removed() {
             self.remove(plugin, field, key, &keys);
         }
@@ -142,6 +144,11 @@ impl Creation {
             }
         }
         Ok(())
+    }
+
+    /// The container as the next plugin will see it.
+    fn running(&mut self) -> &mut Container {
+        Arc::make_mut(&mut self.request).container.get_or_insert_default()
     }
 
     fn remove(&mut self, plugin: &Arc<PluginName>, field: Field, key: &str, keys: &Keys<'_>) {
@@ -187,7 +194,7 @@ impl Creation {
         }
         let client_rdt = self.pristine.linux.as_ref().is_some_and(|linux| linux.rdt.is_some());
         reply::set(&mut self.adjust, entry, value, client_rdt);
-        view::set(self.request.container.get_or_insert_default(), entry, value);
+        view::set(self.running(), entry, value);
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ use super::{Attributed, Evicted, MergeError};
 /// One UpdateContainer request on its way through the plugins. Used like [`Creation`](super::Creation).
 #[derive(Clone, Debug)]
 pub struct Update {
-    request: UpdateContainerRequest,
+    request: Arc<UpdateContainerRequest>,
     requested: LinuxResources,
     own: Own,
     updates: Updates,
@@ -49,7 +49,7 @@ pub struct MergedUpdate {
 /// One StopContainer request on its way through the plugins. Used like [`Creation`](super::Creation).
 #[derive(Clone, Debug)]
 pub struct Stop {
-    request: StopContainerRequest,
+    request: Arc<StopContainerRequest>,
     updates: Updates,
     ledger: Ledger,
     changes: Vec<Attributed>,
@@ -116,7 +116,7 @@ impl Update {
         let requested = resources.clone();
         let id = request.container.get_or_insert_default().id.clone();
         Self {
-            request,
+            request: Arc::new(request),
             requested,
             own: Own { id, ignore_failure: None, touched: false },
             updates: Updates::default(),
@@ -128,7 +128,7 @@ impl Update {
 
     /// The request as the next plugin must see it.
     #[must_use]
-    pub const fn request(&self) -> &UpdateContainerRequest {
+    pub const fn request(&self) -> &Arc<UpdateContainerRequest> {
         &self.request
     }
 
@@ -149,7 +149,7 @@ impl Update {
     ) -> Result<(), MergeError> {
         let (answer, changes) = answer.into_parts();
         let shared = Arc::new(plugin.clone());
-        let own = (&mut self.own, self.request.linux_resources.get_or_insert_default());
+        let own = (&mut self.own, Arc::make_mut(&mut self.request).linux_resources.get_or_insert_default());
         let dropped = self.updates.apply(&mut self.ledger, &shared, &answer.update, None, Some(own))?;
         attribute(&mut self.changes, plugin, changes, &dropped);
         self.evictions
@@ -162,7 +162,9 @@ impl Update {
     pub fn finish(self) -> MergedUpdate {
         let own = self.own.touched.then(|| ContainerUpdate {
             container_id: self.own.id,
-            linux: Some(LinuxContainerUpdate { resources: self.request.linux_resources }),
+            linux: Some(LinuxContainerUpdate {
+                resources: Arc::unwrap_or_clone(self.request).linux_resources,
+            }),
             ignore_failure: self.own.ignore_failure.unwrap_or(false),
         });
         MergedUpdate {
@@ -187,12 +189,17 @@ impl Stop {
     /// Begins.
     #[must_use]
     pub fn new(request: StopContainerRequest) -> Self {
-        Self { request, updates: Updates::default(), ledger: Ledger::default(), changes: Vec::new() }
+        Self {
+            request: Arc::new(request),
+            updates: Updates::default(),
+            ledger: Ledger::default(),
+            changes: Vec::new(),
+        }
     }
 
     /// The request, which is the same for every plugin.
     #[must_use]
-    pub const fn request(&self) -> &StopContainerRequest {
+    pub const fn request(&self) -> &Arc<StopContainerRequest> {
         &self.request
     }
 

@@ -104,9 +104,9 @@ impl Fold {
     /// What the next plugin is sent. `dedicated`: it knows the event as a call of its own.
     pub(super) fn message(&self, dedicated: bool) -> Message {
         match self {
-            Self::Create(creation) => Message::Create(Box::new(creation.request().clone())),
-            Self::Update(update) => Message::Update(Box::new(update.request().clone())),
-            Self::Stop(stop) => Message::Stop(Arc::new(stop.request().clone())),
+            Self::Create(creation) => Message::Create(Arc::clone(creation.request())),
+            Self::Update(update) => Message::Update(Arc::clone(update.request())),
+            Self::Stop(stop) => Message::Stop(Arc::clone(stop.request())),
             Self::UpdatePod(request) => Message::UpdatePod(Arc::clone(request)),
             Self::Notice(notice) => Message::Notice { notice: Arc::clone(notice), dedicated },
         }

@@ -14,7 +14,7 @@ fn the_chain_goes_by_index_name_arrival() {
         assert_eq!(bench.calls.len(), 1, "one after the other");
         let message = bench.answer(ids[turn], env(&format!("K{at}"), "v"));
         let Message::Create(sent) = message else { panic!("{message:?}") };
-        assert_eq!(sent.container.unwrap().env.len(), at);
+        assert_eq!(sent.container.as_ref().unwrap().env.len(), at);
     }
     let created = bench.created(request);
     assert_eq!(created.merged.adjust.env.len(), 5);
