@@ -75,7 +75,12 @@ impl Core {
         now: Instant,
     ) {
         let told = self.requests.get(&id).map_or(&[][..], |request| &request.plugins);
-        let told = told.iter().filter(|consulted| consulted.outcome == Outcome::Answer);
+        // One that was late has been told, too, unless it was passed over for an earlier answer that it owes.
+        let told = told.iter().filter(|c| match c.outcome {
+            Outcome::Answer => true,
+            Outcome::Late => !c.took.is_zero(),
+            Outcome::Gone | Outcome::Veto(_) => false,
+        });
         let told: BTreeSet<_> = told.map(|consulted| consulted.plugin.clone()).collect();
         self.reject(id, rejection, now);
         let fold::Outcome::Told(Some(notice)) = result else { return };

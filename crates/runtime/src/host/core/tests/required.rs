@@ -252,6 +252,23 @@ fn a_refused_pod_leaves_nothing_behind() {
     }
 }
 
+/// The plugin that was late knows the pod as well; it hears of the end once it has answered.
+#[test]
+fn a_late_plugin_hears_of_the_end_afterwards() {
+    let mut bench = requires(&["a"]);
+    let a = bench.plugin("10-a", "RunPodSandbox,RemovePodSandbox");
+    let request = bench.tell(Event::RunPodSandbox, "p1");
+    bench.pass(Duration::from_secs(2));
+    missing(&mut bench, request, &[("a", Absence::Late)]);
+    let removal = bench.tell(Event::RemovePodSandbox, "p1");
+    assert!(bench.done[&removal].is_ok());
+    assert_eq!(bench.calls_to(a), 1);
+    bench.nod(a);
+    let Message::Notice { notice, .. } = bench.nod(a) else { panic!("no event") };
+    assert_eq!(notice.event(), Event::RemovePodSandbox);
+    assert_eq!(bench.calls_to(a), 0);
+}
+
 /// The host's own validation comes before the plugins', and may have any reason.
 #[test]
 fn the_embedder_may_reject_for_a_reason_of_its_own() {
