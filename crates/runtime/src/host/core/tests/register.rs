@@ -162,11 +162,17 @@ fn launched_plugins_start_again_with_growing_pauses() {
         bench.pass(Duration::from_millis(1));
         assert_eq!(std::mem::take(&mut bench.launches), [SeatId(0)], "{pause}");
     }
-    let mut bench = launched(PluginSettings { restart: Some(false), ..Default::default() });
-    bench.launches.clear();
-    bench.core.handle_launch_failed(SeatId(0), "no such file", bench.now);
-    bench.pass(Duration::from_secs(1000));
-    assert!(bench.launches.is_empty());
+    // The plugin's settings come before what counts for all.
+    for (setting, host, again) in
+        [(Some(false), true, false), (None, false, false), (Some(true), false, true), (None, true, true)]
+    {
+        let mut bench = launched(PluginSettings { restart: setting, ..Default::default() });
+        bench.core.setup.restart = host;
+        bench.launches.clear();
+        bench.core.handle_launch_failed(SeatId(0), "no such file", bench.now);
+        bench.pass(Duration::from_secs(1000));
+        assert_eq!(!bench.launches.is_empty(), again, "{setting:?} {host}");
+    }
 }
 
 /// B8: Shutdown to those that are active, half a second, then everything is closed. Requests fail, nothing starts again.
@@ -259,4 +265,22 @@ fn a_plugin_in_a_call_is_marked() {
     assert!(ask(&mut bench), "late, and not answered");
     bench.nod(a);
     assert!(!ask(&mut bench));
+}
+
+/// C11: an event that a plugin turned out not to know does not come back with new settings.
+#[test]
+fn unknown_events_stay_away() {
+    let mut bench = Bench::new();
+    let a = bench.configured("10-a", ConfigureResponse { events: 0, failure_policy: None });
+    bench.nod(a);
+    let request = bench.create("c1");
+    bench.nod(a);
+    bench.refuse(a, Code::Unimplemented, "unknown method");
+    bench.created(request);
+    bench.core.set_plugins(BTreeMap::new(), bench.now);
+    bench.drain();
+    let again = bench.create("c2");
+    bench.nod(a);
+    bench.created(again);
+    assert!(bench.calls.is_empty());
 }
