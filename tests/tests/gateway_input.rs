@@ -324,6 +324,16 @@ async fn settings_are_read_again() {
     gateway.wait_for("needs a restart to take effect: index");
     assert!(!adjusted().await, "{}", gateway.log());
 
+    let required = "[plugins.hello]\nevents = [\"RunPodSandbox\"]\n[default-validator]\nrequired-plugins = [\"absent\"]\n";
+    fs::write(&file, required).unwrap();
+    gateway.signal(Signal::HUP);
+    hears("READY=1");
+    let refusal = client.create(&pod("p"), &container("c", "p")).await.unwrap_err().to_string();
+    assert!(refusal.contains("absent"), "{refusal}");
+    fs::write(&file, "[plugins.hello]\nevents = [\"RunPodSandbox\"]\n").unwrap();
+    gateway.signal(Signal::HUP);
+    hears("READY=1");
+
     fs::write(&file, "[plugins.hello]\nevents = [\"Create\"]\n").unwrap();
     gateway.signal(Signal::HUP);
     let line = gateway.wait_for("the settings stay as they are: ");

@@ -51,7 +51,7 @@ fn flags() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in [&["--help"][..], &["run", "--help"], &["plugins", "--help"]] {
+    for command in [&["--help"][..], &["run", "--help"], &["plugins", "--help"], &["gateway", "--help"]] {
         let output = nri(command);
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(0));

@@ -256,6 +256,41 @@ fn services_are_restarted_in_order_and_a_failure_undoes_the_move() {
     }
 }
 
+/// Ended by a signal, and killed without a chance to undo anything.
+#[test]
+fn a_move_that_is_cut_off() {
+    let Some(containerd) = containerd() else { return skipped("containerd; run `cargo xtask test`") };
+    let node = Node::new(&containerd, Some(CONFIG));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let program = elsewhere.path().join("systemctl");
+    // At the first restart only.
+    let text = "#!/bin/sh\ncase $* in restart*) mkdir $0.$SIGNAL && kill -$SIGNAL $PPID || : ;; esac\n";
+    fs::write(&program, text).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let before = node.files();
+    let run = |signal: &str| {
+        let output = Command::new(packaging().join("move-socket"))
+            .args(["--root", &node.root.path().to_string_lossy(), "--systemctl", &program.to_string_lossy()])
+            .args(["--containerd", &containerd.to_string_lossy()])
+            .env("SIGNAL", signal)
+            .output()
+            .unwrap();
+        (output.status, String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (status, said) = run("TERM");
+    assert!(said.ends_with("everything is as before\n"), "{said}");
+    assert_eq!((status.code(), node.files() == before), (Some(143), true), "{said}");
+    let (status, said) = run("KILL");
+    assert_eq!((status.code(), node.files() == before), (None, false), "{said}");
+    let said = node.script(&[], 2);
+    assert!(
+        said.starts_with("error: an earlier move was cut off; run move-socket --roll-back first"),
+        "{said}"
+    );
+    node.script(&["--roll-back"], 0);
+    assert_eq!(node.files(), before);
+}
+
 #[test]
 fn what_is_not_understood_is_refused_and_nothing_changes() {
     let nri = "[plugins]\n  [plugins.\"io.containerd.nri.v1.nri\"]\n    disable = false\n    socket_path = \"/run/nri/nri.sock\"\n    plugin_path = \"/opt/nri/plugins\"\n    plugin_config_path = \"/etc/nri/conf.d\"\n";
@@ -384,6 +419,58 @@ fn systemd_takes_the_units() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!said.contains("nri-gateway.service"), "{said}");
         assert!(!said.contains("confined.conf"), "{said}");
+    }
+}
+
+#[test]
+fn the_installation_has_what_the_unit_names() {
+    let root = tempfile::tempdir().unwrap();
+    let output = Command::new(packaging().join("install"))
+        .args(["--root", &root.path().to_string_lossy(), "--program", "/bin/true"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (file, mode) in [
+        ("usr/local/bin/nri", 0o755),
+        ("usr/local/sbin/nri-move-socket", 0o755),
+        ("etc/systemd/system/nri-gateway.service", 0o644),
+        ("etc/tmpfiles.d/nri-gateway.conf", 0o644),
+    ] {
+        let data = fs::metadata(root.path().join(file)).unwrap();
+        assert_eq!(data.permissions().mode() & 0o777, mode, "{file}");
+    }
+    let unit = fs::read_to_string(root.path().join("etc/systemd/system/nri-gateway.service")).unwrap();
+    assert!(
+        unit.contains("\nExecStart=/usr/local/bin/nri gateway --config /etc/nri/gateway.toml\n"),
+        "{unit}"
+    );
+    let output = Command::new(packaging().join("install")).args(["--program", "/nope"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said, "error: there is no program /nope; build it with: cargo build --release -p nri\n");
+}
+
+/// The sample is read as it is, and with every line that is commented out in it.
+#[test]
+fn the_sample_of_settings_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = fs::read_to_string(packaging().join("nri-gateway.toml")).unwrap();
+    let all: Vec<&str> = sample
+        .lines()
+        .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
+        .collect();
+    assert!(all.iter().any(|line| line.starts_with("record = ")), "{all:?}");
+    for text in [sample.clone(), all.join("\n")] {
+        let file = folder.path().join("gateway.toml");
+        fs::write(&file, text).unwrap();
+        // Its index is wrong, so that nothing starts; that is looked at after the file.
+        let output = Command::new(nri_tests::ours::nri())
+            .args(["gateway", "--index", "x", "--config"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.starts_with("error: cannot register as x-nri-gateway"), "{said}");
     }
 }
 
