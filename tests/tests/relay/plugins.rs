@@ -6,7 +6,7 @@ use nri_tests::fake_engine::{container, pod};
 use nri_wire::api::{
     ContainerAdjustment, ContainerUpdate, CreateContainerRequest, CreateContainerResponse, KeyValue,
     LinuxContainerAdjustment, LinuxContainerUpdate, LinuxCpu, LinuxResources, OptionalUInt64,
-    StateChangeEvent, UpdateContainerResponse,
+    StateChangeEvent, SynchronizeRequest, UpdateContainerResponse,
 };
 use nri_wire::event::{Event, EventMask};
 use nri_wire::service;
@@ -203,6 +203,20 @@ async fn fields_of_a_newer_engine_get_through() {
     );
     started.unwrap();
     assert_eq!(unknown, ["container.200"]);
+}
+
+/// What it says of the node in a list cannot be passed on: that is said once for each place.
+#[tokio::test]
+async fn fields_of_a_newer_engine_in_lists_are_named() {
+    let bench = Bench::new(&[]);
+    let client = bench.engine.accept().await;
+    client.configure().await;
+    // Two containers with field 200.
+    let containers = [0x12, 3, 0xc0, 0x0c, 1].repeat(2);
+    let state = SynchronizeRequest::default();
+    client.call_with::<service::Synchronize>(&state, &containers).await.unwrap();
+    bench.until_ready().await;
+    assert_eq!(bench.gateway.log().matches("containers[].200").count(), 1);
 }
 
 /// A node with 5,000 containers: the engine is answered at once, and a plugin is told all of them in parts.

@@ -75,6 +75,9 @@ fn unknown_fields_are_reported() {
     let paths: Vec<_> = unknown.fields().iter().map(|field| field.path.as_str()).collect();
     assert_eq!(paths, ["mounts[1].9", "linux.2000", "77", "linux.2047"]);
     assert_eq!((unknown.count(), unknown.lost()), (4, 1));
+    let places: Vec<_> = unknown.fields().iter().map(|field| (field.place(), field.is_lost())).collect();
+    assert_eq!((places[0].0.as_str(), places[0].1), ("mounts[].9", true));
+    assert_eq!((places[1].0.as_str(), places[1].1), ("linux.2000", false));
 
     // Forwarding: decoded, encoded again, and the appendix put behind it, nothing but the mount's field is lost.
     let decoded = Container::decode(&message[..]).unwrap();

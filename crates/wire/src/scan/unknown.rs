@@ -127,6 +127,15 @@ impl UnknownField {
         self.raw.is_none()
     }
 
+    /// Its path without the numbers of elements, so that the same field of many elements is one place:
+    /// `container.mounts[].9`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let mut parts = self.path.split('[');
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |done, part| done + "[" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
+    }
+
     fn within(&self, number: u32) -> Option<Self> {
         let (&first, parents) = self.parents.split_first()?;
         let path = self.path.split_once('.').map_or("", |(_, rest)| rest).to_owned();

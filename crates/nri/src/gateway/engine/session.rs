@@ -1,21 +1,24 @@
 //! One connection to the engine: we register, it configures us, tells the state of the node, and then its requests.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use nri_runtime::limits::LOST_PATHS_MAX;
 use nri_wire::api::{
     ConfigureResponse, Container, Empty, PodSandbox, RegisterPluginRequest, SynchronizeResponse,
 };
 use nri_wire::io::tokio::{CallError, Peer, Request, Requests, Role};
+use nri_wire::scan::{Unknown, UnknownField};
 use nri_wire::service::{self, Rpc as _};
 use nri_wire::ttrpc::{Code, Status};
 use nri_wire::version::NriVersion;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::super::Gateway;
 use super::super::limits::{REGISTRATION_TIMEOUT, SYNCHRONIZE_MAX};
@@ -50,6 +53,8 @@ struct Session<'a> {
     pods: Vec<PodSandbox>,
     containers: Vec<Container>,
     size: usize,
+    /// Where it had fields that are not known here.
+    unknown: BTreeSet<String>,
     /// Requests under way. They end with the connection: nobody waits for them any more.
     tasks: JoinSet<()>,
 }
@@ -71,6 +76,7 @@ pub(super) async fn run(gateway: &Arc<Gateway>, attempt: u32) -> End {
         pods: Vec::new(),
         containers: Vec::new(),
         size: 0,
+        unknown: BTreeSet::new(),
         tasks: JoinSet::new(),
     };
     let end = session.serve(requests).await;
@@ -161,9 +167,11 @@ impl Session<'_> {
     /// Answered at once: what plugins make of the state, they make of it behind the gateway.
     fn synchronize(&mut self, request: Request) {
         let part = match request.decode::<service::Synchronize>() {
-            Ok(part) => part.message,
+            Ok(part) => part,
             Err(status) => return request.refuse(status),
         };
+        self.note_unknown(&part.unknown);
+        let part = part.message;
         self.size = self.size.saturating_add(request.payload().len());
         if self.size > SYNCHRONIZE_MAX {
             return request.refuse(Status::new(Code::ResourceExhausted, "the state of the node is too long"));
@@ -179,6 +187,19 @@ impl Session<'_> {
             self.gateway.synchronized(pods, containers);
             let nri = self.gateway.link.borrow().engine.as_ref().and_then(|engine| engine.nri);
             self.gateway.updates.connected(self.peer.clone(), nri);
+        }
+    }
+
+    /// What stands in lists cannot be passed on, as the whole state of a node does: each place is named once.
+    fn note_unknown(&mut self, unknown: &Unknown) {
+        for place in unknown.fields().iter().map(UnknownField::place) {
+            if self.unknown.len() < LOST_PATHS_MAX && !self.unknown.contains(&place) {
+                warn!(
+                    field = place,
+                    "the engine tells something about the node that is not known here, and plugins that join do not get it"
+                );
+                self.unknown.insert(place);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use nri_policy::judge::Refused;
 use nri_wire::api::{Container, ValidateContainerAdjustmentRequest};
 use nri_wire::event::Event;
 use nri_wire::name::PluginName;
-use nri_wire::scan::Unknown;
+use nri_wire::scan::{Unknown, UnknownField};
 use tracing::{debug, warn};
 
 use super::fold::{self, Fold};
@@ -420,7 +420,7 @@ impl Core {
         self.totals.unforwarded += unknown.lost() as u64;
         let unlisted = (unknown.count() > unknown.fields().len()).then(|| "and more".to_owned());
         let lost = unknown.fields().iter().filter(|field| field.is_lost());
-        for path in lost.map(|field| without_indices(&field.path)).chain(unlisted) {
+        for path in lost.map(UnknownField::place).chain(unlisted) {
             if self.lost_paths.len() < LOST_PATHS_MAX && !self.lost_paths.contains(&path) {
                 warn!(field = %path, "a field of a request is not known here, and plugins do not get it");
                 self.lost_paths.insert(path);
@@ -501,11 +501,4 @@ impl Request {
 fn budget(total: Duration) -> Duration {
     let margin = (total / MARGIN_PART).max(MARGIN_MIN);
     total.saturating_sub(margin).max(total / 2)
-}
-
-/// `container.mounts[2].9` as `container.mounts[].9`.
-fn without_indices(path: &str) -> String {
-    let mut parts = path.split('[');
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |done, part| done + "[" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
