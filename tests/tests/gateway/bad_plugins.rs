@@ -102,6 +102,7 @@ fn flood(node: &mut Node, pod: &str) {
     let target = node.container(pod, "target");
     let mut flooding = node.connect(Maker::Go, "40-flooding", &json!({"events": ["RunPodSandbox"]}));
     for shares in 0..2000 {
+        assert!(flooding.is_alive(), "{:?}\n{}", flooding.lines().last(), node.report());
         let update = json!([{"containerId": target, "ignoreFailure": true,
             "linux": {"resources": {"cpu": {"shares": {"value": 100 + shares}}}}}]);
         flooding.tell(&json!({"do": "update", "update": update}));

@@ -227,7 +227,7 @@ impl Names {
     fn message(&self, message: &Json) -> Json {
         match message {
             Json::Object(members) => {
-                let varies = ["timeout_ms", "method", "pid", "createdAt", "startedAt", "finishedAt"];
+                let varies = ["at", "timeout_ms", "method", "pid", "createdAt", "startedAt", "finishedAt"];
                 let kept = members.iter().filter(|(key, _)| !varies.contains(&key.as_str()));
                 kept.map(|(key, value)| (self.plain(key), self.message(value))).collect()
             }
