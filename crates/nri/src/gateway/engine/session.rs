@@ -10,6 +10,7 @@ use nri_runtime::limits::LOST_PATHS_MAX;
 use nri_wire::api::{
     ConfigureResponse, Container, Empty, PodSandbox, RegisterPluginRequest, SynchronizeResponse,
 };
+use nri_wire::connection::Closed;
 use nri_wire::io::tokio::{CallError, Peer, Request, Requests, Role};
 use nri_wire::scan::{Unknown, UnknownField};
 use nri_wire::service::{self, Rpc as _};
@@ -109,7 +110,7 @@ impl Session<'_> {
                     Some(request) => self.take(request),
                     None => {
                         let closed = peer.closed().await;
-                        return self.end(self.lost(&closed.to_string()));
+                        return self.end(if registered { self.lost(&closed) } else { speechless(&closed) });
                     }
                 },
                 () = sleep_until(due), if self.stage != Stage::Synchronized => {
@@ -124,11 +125,11 @@ impl Session<'_> {
         End { stage: self.stage, why }
     }
 
-    fn lost(&self, closed: &str) -> String {
+    fn lost(&self, closed: &Closed) -> String {
         match self.stage {
             Stage::Unknown => format!("it ended the connection before it configured us: {closed}"),
             Stage::Configured => format!("it ended the connection after it got our subscription: {closed}"),
-            Stage::Synchronized => closed.to_owned(),
+            Stage::Synchronized => closed.to_string(),
         }
     }
 
@@ -220,9 +221,12 @@ fn refused<R>(error: &CallError<R>) -> String {
     match error {
         CallError::Status(status) => format!("it refuses to register us: {status}"),
         CallError::Late(_) => "it does not answer RegisterPlugin; is it the engine's NRI socket?".to_owned(),
-        CallError::Closed(closed) => {
-            format!("it does not speak NRI: {closed}; is it the engine's NRI socket?")
-        }
+        CallError::Closed(closed) => speechless(closed),
         error => format!("RegisterPlugin: {error}"),
     }
+}
+
+/// It ended the connection without a word that we understand.
+fn speechless(closed: &Closed) -> String {
+    format!("it does not speak NRI: {closed}; is it the engine's NRI socket?")
 }
