@@ -18,6 +18,9 @@ pub const PATIENCE: Duration = Duration::from_secs(15);
 pub enum Maker {
     /// The reference's stub.
     Go,
+    /// The reference's protocol without the nine dedicated calls, as plugins before NRI 0.12 have it: the host falls back
+    /// to `StateChange`. Only connecting, for a launched one has no arguments.
+    GoOld,
     /// Our SDK.
     Ours,
 }
@@ -25,8 +28,15 @@ pub enum Maker {
 impl Maker {
     fn program(self) -> Result<PathBuf, String> {
         match self {
-            Self::Go => Ok(crate::go::peers()?.to_owned()),
+            Self::Go | Self::GoOld => Ok(crate::go::peers()?.to_owned()),
             Self::Ours => Ok(crate::ours::scripted_plugin()),
+        }
+    }
+
+    const fn args(self) -> &'static [&'static str] {
+        match self {
+            Self::GoOld => &["-style", "old"],
+            Self::Go | Self::Ours => &[],
         }
     }
 }
@@ -96,6 +106,7 @@ impl Plugin {
                 .arg(socket)
                 .arg("-script")
                 .arg(&path)
+                .args(maker.args())
                 .stdin(Stdio::piped())
                 .stdout(File::create(&output)?)
                 .stderr(File::create(folder.join(format!("{name}.stderr")))?)
@@ -131,13 +142,9 @@ impl Plugin {
         until_count(&self.name, &self.output, event, count)
     }
 
-    /// Gives it a command.
-    ///
-    /// # Panics
-    /// Where it has ended.
-    pub fn tell(&mut self, command: &Json) {
-        writeln!(self.commands, "{command}")
-            .unwrap_or_else(|error| panic!("{} has ended: {error}", self.name));
+    /// Gives it a command, unless it has ended.
+    pub fn tell(&mut self, command: &Json) -> bool {
+        writeln!(self.commands, "{command}").is_ok()
     }
 
     /// Sends unsolicited updates and waits for the outcome: the line `updated`.
@@ -146,7 +153,7 @@ impl Plugin {
     /// Where there is none.
     pub fn update(&mut self, updates: &Json) -> Json {
         let before = self.lines().iter().filter(|line| line["event"] == "updated").count();
-        self.tell(&json!({"do": "update", "update": updates}));
+        assert!(self.tell(&json!({"do": "update", "update": updates})), "{} has ended", self.name);
         self.until_count("updated", before + 1)
     }
 
@@ -209,10 +216,11 @@ pub fn sequence(lines: &[Json]) -> Vec<String> {
 
 /// A line in short.
 fn told(line: &Json) -> String {
-    // A validator's line has the whole request.
+    // Validators' lines, and all those of old plugins, have the whole request.
     let about = if line["request"].is_object() { &line["request"] } else { line };
     let name = |of: &str| about[of]["name"].as_str().unwrap_or_default().to_owned();
-    let event = line["event"].as_str().unwrap_or_default();
+    let event = if line["event"] == "StateChange" { &about["event"] } else { &line["event"] };
+    let event = event.as_str().unwrap_or_default();
     let error = line["error"].as_str().map(|error| format!(": {error}")).unwrap_or_default();
     match name("container") {
         container if container.is_empty() => format!("{event} {}{error}", name("pod")),

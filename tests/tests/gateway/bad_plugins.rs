@@ -102,10 +102,13 @@ fn flood(node: &mut Node, pod: &str) {
     let target = node.container(pod, "target");
     let mut flooding = node.connect(Maker::Go, "40-flooding", &json!({"events": ["RunPodSandbox"]}));
     for shares in 0..2000 {
-        assert!(flooding.is_alive(), "{:?}\n{}", flooding.lines().last(), node.report());
         let update = json!([{"containerId": target, "ignoreFailure": true,
             "linux": {"resources": {"cpu": {"shares": {"value": 100 + shares}}}}}]);
-        flooding.tell(&json!({"do": "update", "update": update}));
+        if !flooding.tell(&json!({"do": "update", "update": update})) {
+            // It does not read the refusals that it causes, and has been closed for that.
+            assert!(node.gateway.as_ref().unwrap().log().contains("40-flooding"), "{}", node.report());
+            break;
+        }
         if shares % 500 == 0 {
             let took = create(node, pod, &format!("flooded {shares}"));
             assert!(took < DEADLINE + QUICK, "{took:?}\n{}", node.report());

@@ -7,7 +7,7 @@ use nri_tests::plugin::{Maker, is_own, sequence};
 use nri_tests::skipped;
 use serde_json::{Value as Json, json};
 
-use crate::kit::{Node, Place, Settings, cgroup};
+use crate::kit::{Node, Place, Settings, cgroup, until};
 
 /// All that can be seen of one run: by name, as text or JSON, without what differs between any two runs (ids).
 #[derive(Default)]
@@ -129,6 +129,11 @@ fn second() -> Json {
 /// The engine's time-outs, other than the default ones, so that it shows who has told them (CONF-228).
 const TIMEOUTS: &str = "plugin_registration_timeout = \"7s\"\nplugin_request_timeout = \"3s\"";
 
+/// Of a plugin with the events before NRI 0.12.
+fn third() -> Json {
+    json!({"answers": {"CreateContainer": [{"adjust": {"env": [{"key": "THIRD", "value": "1"}]}}]}})
+}
+
 fn run(place: Place, line: Line, launched: Maker, connected: Maker) -> Result<Seen, String> {
     let settings = Settings {
         line,
@@ -139,6 +144,7 @@ fn run(place: Place, line: Line, launched: Maker, connected: Maker) -> Result<Se
     let mut node = Node::start(place, &settings)?;
     node.until_launched("10-first", "Synchronize", 1);
     let plugin = node.connect(connected, "20-second", &second());
+    let old = node.connect(Maker::GoOld, "30-third", &third());
     let mut seen = Seen::default();
     let mut names = Names::new(&node);
 
@@ -163,8 +169,12 @@ fn run(place: Place, line: Line, launched: Maker, connected: Maker) -> Result<Se
     }
     node.cri.remove_pod(&pod)?;
     plugin.until("RemovePodSandbox");
+    until("the old plugin has seen the end", || {
+        sequence(&old.lines()).iter().any(|event| event == "REMOVE_POD_SANDBOX shop")
+    });
     node.until_launched("10-first", "RemovePodSandbox", 1);
-    for (name, lines) in [("first", node.launched("10-first")), ("second", plugin.lines())] {
+    let all = [("first", node.launched("10-first")), ("second", plugin.lines()), ("third", old.lines())];
+    for (name, lines) in all {
         seen.events.insert(name.to_owned(), sequence(&lines));
         // In order, but for what belongs to the connection.
         let (own, of_pods): (Vec<_>, Vec<_>) = lines.iter().partition(|line| is_own(line));
