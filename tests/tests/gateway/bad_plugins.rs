@@ -63,6 +63,12 @@ fn check(line: Line) {
     let _other = node.connect(Maker::Go, "30-beside", &only);
     drop(silent);
 
+    // Registered, and silent when it is told the state of the node: no creation may wait for its joining for long.
+    let script = json!({"answers": {"Synchronize": [{"never": true}]}});
+    let joining = node.connect(Maker::Go, "35-joining", &script);
+    late_once(&mut node, &pod, "joining");
+    drop(joining);
+
     flood(&mut node, &pod);
     assert_eq!(node.connections(), 1, "{line:?}\n{}", node.report());
     node.cri.remove_pod(&pod).unwrap();

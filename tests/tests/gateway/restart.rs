@@ -79,6 +79,42 @@ fn check(line: Line) {
     node.cri.remove_pod(&pod).unwrap();
 }
 
+/// The daemon is killed while a plugin holds a creation. The container never comes to be, and no plugin goes on to think
+/// that it is there.
+#[test]
+fn a_creation_that_dies_with_2_3() {
+    check_interrupted(Line::V2_3);
+}
+
+#[test]
+fn a_creation_that_dies_with_2_2() {
+    check_interrupted(Line::V2_2);
+}
+
+fn check_interrupted(line: Line) {
+    let mut node = match Node::start(Place::Behind, &line.into()) {
+        Ok(node) => node,
+        Err(what) => return skipped(&what),
+    };
+    let quick = node.connect(Maker::Ours, "10-quick", &json!({}));
+    let holds = json!({"answers": {"CreateContainer": [{"for": "interrupted", "sleep_ms": 1000}]}});
+    let slow = node.connect(Maker::Go, "20-slow", &holds);
+    let pod = node.pod("shop");
+    let Node { cri, engine, .. } = &mut node;
+    std::thread::scope(|scope| {
+        let creation = scope.spawn(|| cri.create(&pod, "interrupted", &["sleep", "1000"], &Json::Null));
+        slow.until("CreateContainer");
+        engine.end(Signal::KILL);
+        creation.join().unwrap().unwrap_err();
+    });
+    node.engine.start_again();
+    until("the gateway is there again", || node.connections() == 2);
+    let next = node.container(&pod, "next");
+    for plugin in [&quick, &slow] {
+        agree(&mut node, &plugin.lines(), &next);
+    }
+}
+
 /// The plugin's picture is the engine's.
 fn agree(node: &mut Node, lines: &[Json], last: &str) {
     assert!(
