@@ -133,8 +133,8 @@ impl Session {
     /// Updates and evicts containers on the plugin's own account; returns the updates that failed.
     ///
     /// Runtimes up to NRI 0.12.0 answer only after the requests that they have in hand: called from a handler, this
-    /// runs into its time-out there ([`Feature::UpdatesFromHandlers`]). Call it from a thread of your own to be at home
-    /// everywhere.
+    /// runs into its time-out there ([`Feature::UpdatesFromHandlers`]), and may leave containerd locked up for good.
+    /// Call it from a thread of your own, and best while nothing happens; updates that an answer can carry belong there.
     ///
     /// # Errors
     /// An [`UpdateError`], after the time-out (an hour at most) at the latest.
