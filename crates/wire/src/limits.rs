@@ -45,6 +45,10 @@ pub const SCAN_DEPTH_MAX: usize = 32;
 /// Most unknown fields that are listed one by one; the rest is only counted.
 pub const SCAN_UNKNOWN_LISTED_MAX: usize = 64;
 
+/// Longest plugin name with its index, in bytes: that of a file, which launched plugins are named after (`NAME_MAX` of
+/// Linux).
+pub const NAME_MAX: usize = 255;
+
 /// Registration time-out when the runtime has said nothing else (`spec/api.md` 12).
 pub const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Request time-out when the runtime has said nothing else (`spec/api.md` 12).

@@ -3,6 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::limits::NAME_MAX;
+
+/// Longest base name, without two digits and a dash.
+const BASE_MAX: usize = NAME_MAX - 3;
+
 /// A plugin's index and base name, checked. Ordered by index, then name.
 ///
 /// ```
@@ -27,6 +32,8 @@ pub enum NameError {
     IndexDigits(String),
     /// The base name is empty.
     Empty,
+    /// The base name has so many bytes, which is more than a file's name may have with the index. The reference takes it.
+    TooLong(usize),
     /// The base name has a character outside `A–Z a–z 0–9 - _ . +`.
     Character(String, char),
     /// There is no `-` between index and base name.
@@ -93,6 +100,9 @@ impl fmt::Display for NameError {
             Self::IndexLength(index) => write!(f, "invalid plugin index {index:?}, must be 2 digits"),
             Self::IndexDigits(index) => write!(f, "invalid plugin index {index:?} (not [0-9][0-9])"),
             Self::Empty => f.write_str("invalid plugin name: name is empty"),
+            Self::TooLong(length) => {
+                write!(f, "invalid plugin name: {length} bytes, at most {BASE_MAX} are taken")
+            }
             Self::Character(name, c) => {
                 write!(f, "invalid plugin name {name:?}: contains invalid character {c:?}")
             }
@@ -118,6 +128,9 @@ fn check_base(base: &str) -> Result<(), NameError> {
     if base.is_empty() {
         return Err(NameError::Empty);
     }
+    if base.len() > BASE_MAX {
+        return Err(NameError::TooLong(base.len()));
+    }
     match base.chars().find(|&c| !(c.is_ascii_alphanumeric() || "-_.+".contains(c))) {
         Some(c) => Err(NameError::Character(base.to_owned(), c)),
         None => Ok(()),
@@ -141,6 +154,9 @@ mod tests {
         ] {
             assert_eq!(PluginName::new(index, base).unwrap_err().to_string(), text);
         }
+        let long = "x".repeat(BASE_MAX);
+        assert_eq!(PluginName::new("00", &long).unwrap().full().len(), NAME_MAX);
+        assert_eq!(PluginName::new("00", &format!("{long}x")), Err(NameError::TooLong(BASE_MAX + 1)));
         assert_eq!(
             "logger".parse::<PluginName>().unwrap_err().to_string(),
             "invalid plugin name \"logger\", idx-pluginname expected"
