@@ -19,6 +19,8 @@ pub const OUTSTANDING_MAX: Duration = Duration::from_secs(30);
 
 /// Most connections that have not registered yet (`design.md` 3, invariant 7).
 pub const UNREGISTERED_MAX: usize = 64;
+/// Most plugins that have connected by themselves and registered: each sees every container, and takes its time.
+pub const CONNECTED_MAX: usize = 256;
 /// What a plugin whose registration is refused gets to read why, and to close the connection itself.
 pub const REFUSAL_GRACE: Duration = Duration::from_millis(500);
 /// Most supplementary groups of a process: `NGROUPS_MAX` of Linux.

@@ -473,7 +473,7 @@ async fn apply(embedder: &dyn Embedder, permission: Permission) -> Vec<nri_wire:
 fn status(refusal: &Refusal) -> Status {
     let code = match refusal {
         Refusal::Name(_) => Code::Unknown,
-        Refusal::Pause(_) => Code::Unavailable,
+        Refusal::Pause(_) | Refusal::TooMany => Code::Unavailable,
         Refusal::Registered => Code::AlreadyExists,
         Refusal::NotActive => Code::FailedPrecondition,
         Refusal::Denied | Refusal::Reserved(_) => Code::PermissionDenied,

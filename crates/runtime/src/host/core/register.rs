@@ -12,7 +12,7 @@ use super::plugin::{Origin, Picture, Plugin, Rules, Stage};
 use super::seat::Who;
 use super::{Action, Core, End, Message, PluginId, Purpose, SeatId, Timer};
 use crate::host::config::PluginSettings;
-use crate::limits::UNREGISTERED_MAX;
+use crate::limits::{CONNECTED_MAX, UNREGISTERED_MAX};
 
 /// Tells nothing about the node that CreateContainer does not.
 const VALIDATION: EventMask = EventMask::NONE.with(Event::ValidateContainerAdjustment);
@@ -26,6 +26,8 @@ pub(crate) enum Refusal {
     Reserved(PluginName),
     /// It failed a moment ago. The connection is closed once the answer is out.
     Pause(std::time::Duration),
+    /// There are too many plugins. The connection is closed once the answer is out.
+    TooMany,
     /// It has registered before (quirk A3, EXT-036).
     Registered,
     /// It may not ask for updates before it is active (quirk A2, EXT-035).
@@ -37,7 +39,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     /// Whether the connection ends with it.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::Name(_) | Self::Reserved(_) | Self::Pause(_))
+        matches!(self, Self::Name(_) | Self::Reserved(_) | Self::Pause(_) | Self::TooMany)
     }
 }
 
@@ -49,6 +51,7 @@ impl std::fmt::Display for Refusal {
                 write!(f, "the name {name} is reserved: a plugin that connects must use another one")
             }
             Self::Pause(left) => write!(f, "failed a moment ago, try again in {} ms", left.as_millis()),
+            Self::TooMany => write!(f, "there are {CONNECTED_MAX} plugins that connected: no more are taken"),
             Self::Registered => f.write_str("plugin is already registered"),
             Self::Denied => f.write_str("the policy does not permit these updates"),
             Self::NotActive => f.write_str("plugin is not registered and synchronized"),
@@ -68,8 +71,7 @@ impl Core {
         mut origin: Origin,
         now: Instant,
     ) -> Result<PluginId, TooManyUnregistered> {
-        let unregistered = self.plugins.values().filter(|p| p.is_unregistered() && p.seat.is_none()).count();
-        if self.stopping || (seat.is_none() && unregistered >= UNREGISTERED_MAX) {
+        if self.stopping || (seat.is_none() && !self.has_room(now)) {
             self.totals.refused += 1;
             return Err(TooManyUnregistered);
         }
@@ -80,6 +82,27 @@ impl Core {
         self.plugins.insert(id, Plugin::new(&self.setup, seat, name, origin));
         self.timers.insert((now + self.setup.registration_timeout, Timer::Registration(id)));
         Ok(id)
+    }
+
+    /// Whether another connection may be there that has not registered. Where there are too many, a process that has
+    /// several of them loses its oldest: who only connects does not keep others out.
+    fn has_room(&mut self, now: Instant) -> bool {
+        let silent = self.plugins.iter().filter(|(_, p)| p.is_unregistered() && p.seat.is_none());
+        let mut processes = BTreeMap::<_, Vec<PluginId>>::new();
+        let mut count = 0;
+        for (id, plugin) in silent {
+            count += 1;
+            processes.entry((plugin.origin.pid, plugin.origin.identity.uid)).or_default().push(*id);
+        }
+        if count < UNREGISTERED_MAX {
+            return true;
+        }
+        let most = processes.into_values().max_by_key(Vec::len).filter(|most| most.len() > 1);
+        let oldest = most.and_then(|most| most.first().copied());
+        if let Some(oldest) = oldest {
+            self.close(oldest, "did not register, and its process has too many such connections", now);
+        }
+        oldest.is_some()
     }
 
     pub(super) fn registration_expired(&mut self, id: PluginId, now: Instant) {
@@ -95,6 +118,7 @@ impl Core {
         request: &RegisterPluginRequest,
         now: Instant,
     ) -> Result<(), Refusal> {
+        let connected = self.plugins.values().filter(|p| p.seat.is_none() && !p.is_unregistered()).count();
         let Some(plugin) = self.plugins.get_mut(&id) else { return Err(Refusal::NotActive) };
         if !plugin.is_unregistered() {
             return Err(Refusal::Registered);
@@ -112,6 +136,9 @@ impl Core {
                 if [name.full(), name.base()].iter().any(|name| self.setup.reserved.contains(*name)) {
                     warn!(plugin = %plugin.label(), "wants the reserved name {name}: refused");
                     return Err(Refusal::Reserved(name));
+                }
+                if connected >= CONNECTED_MAX {
+                    return Err(Refusal::TooMany);
                 }
                 if let Some(left) = self.back_off.left(&Who::connected(&name, &plugin.origin.identity), now) {
                     return Err(Refusal::Pause(left));

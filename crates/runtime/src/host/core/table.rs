@@ -62,6 +62,8 @@ impl Table {
             (Event::RemoveContainer, _, Some(container)) => {
                 self.containers.remove(&container.id);
             }
+            // Its end may be told after its removal, and must not bring it back.
+            (Event::StopContainer, _, Some(container)) if !self.containers.contains_key(&container.id) => {}
             (event, _, Some(container)) => {
                 let mut container = container.clone();
                 let state = after(event, container.state());

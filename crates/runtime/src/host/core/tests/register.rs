@@ -1,6 +1,7 @@
 //! From the connection to the subscription, and the end.
 
 use super::*;
+use crate::limits::CONNECTED_MAX;
 
 /// CONF-226 to CONF-229, millisecond precision included.
 #[test]
@@ -95,13 +96,46 @@ fn settings_cut_the_subscription() {
 #[test]
 fn silent_connections_are_bounded() {
     let mut bench = Bench::new();
-    for _ in 0..64 {
-        bench.connect();
+    for process in 0..64 {
+        bench.core.handle_connected(None, of_process(process), bench.now).unwrap();
     }
-    assert!(bench.core.handle_connected(None, origin(None), bench.now).is_err());
+    assert!(bench.core.handle_connected(None, of_process(64), bench.now).is_err());
     bench.pass(Duration::from_secs(5));
     assert_eq!(bench.closed.len(), 64);
     bench.plugin("10-a", "all");
+}
+
+fn of_process(pid: u32) -> Origin {
+    Origin { pid: Some(pid), ..origin(None) }
+}
+
+/// A process that makes connections without end loses its own, and keeps nobody out.
+#[test]
+fn a_process_with_many_silent_connections_loses_the_oldest() {
+    let mut bench = Bench::new();
+    let other = bench.core.handle_connected(None, of_process(1), bench.now).unwrap();
+    let many: Vec<_> =
+        (0..200).map(|_| bench.core.handle_connected(None, of_process(2), bench.now).unwrap()).collect();
+    bench.drain();
+    assert_eq!(bench.closed.keys().copied().collect::<Vec<_>>(), many[..137]);
+    bench.register(other, "10-a").unwrap();
+    bench.plugin("20-b", "all");
+}
+
+#[test]
+fn plugins_that_connect_are_bounded() {
+    let mut bench = Bench::new();
+    let mut connections = Vec::new();
+    for number in 0..CONNECTED_MAX {
+        let plugin = bench.connect();
+        bench.register(plugin, &format!("10-p{number}")).unwrap();
+        connections.push(plugin);
+    }
+    let plugin = bench.connect();
+    assert_eq!(bench.register(plugin, "20-b"), Err(Refusal::TooMany));
+    bench.core.handle_closed(connections[0], "gone", bench.now);
+    bench.drain();
+    bench.register(plugin, "20-b").unwrap();
 }
 
 #[test]
