@@ -1,5 +1,7 @@
 //! Progress and logs: tracing to stderr, in a form for people or as JSON.
 
+mod flood;
+
 use std::fmt::{self, Write as _};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +12,11 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use self::flood::Flood;
 
 /// Where the host logs what launched plugins print on stderr.
 const PRINTED: &str = "nri_runtime::host::stderr";
@@ -60,9 +66,9 @@ pub(crate) fn start(options: &Options) {
     match options.log_format {
         Format::Text => {
             let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            builder.with_ansi(colour).event_format(Lines).init();
+            builder.with_ansi(colour).event_format(Lines).finish().with(Flood::default()).init();
         }
-        Format::Json => builder.json().init(),
+        Format::Json => builder.json().finish().with(Flood::default()).init(),
     }
 }
 
@@ -94,10 +100,24 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'stat
         let printed = event.metadata().target() == PRINTED && *event.metadata().level() == Level::INFO;
         match (printed, to.has_ansi_escapes()) {
             (true, _) => write!(to, "{}: {}", said.plugin, said.message)?,
-            (false, true) => write!(to, "\x1b[{colour}m{word}\x1b[0m: {}{}", said.message, said.rest)?,
-            (false, false) => write!(to, "{word}: {}{}", said.message, said.rest)?,
+            (false, true) => {
+                write!(to, "\x1b[{colour}m{word}\x1b[0m: {}{}", Tame(&said.message), Tame(&said.rest))?;
+            }
+            (false, false) => write!(to, "{word}: {}{}", Tame(&said.message), Tame(&said.rest))?,
         }
         to.write_str(if RAW.load(Ordering::Relaxed) { "\r\n" } else { "\n" })
+    }
+}
+
+/// A text that may be a peer's: it begins no line of its own, and moves no cursor.
+struct Tame<'a>(&'a str);
+
+impl fmt::Display for Tame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            c if c.is_control() && c != '\t' => write!(f, "{}", c.escape_default()),
+            c => f.write_char(c),
+        })
     }
 }
 
@@ -124,5 +144,21 @@ impl Visit for Said {
             "message" => write!(self.message, "{value:?}"),
             name => write!(self.rest, " {name}={value:?}"),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_peers_stay_in_their_line() {
+        for (text, shown) in [
+            ("two words\tü", "two words\tü"),
+            ("no\nwarning: forged", r"no\nwarning: forged"),
+            ("\u{1b}[2J\r\0\u{9b}", r"\u{1b}[2J\r\u{0}\u{9b}"),
+        ] {
+            assert_eq!(Tame(text).to_string(), shown);
+        }
     }
 }
