@@ -15,8 +15,17 @@ pub(crate) const UNSOLICITED_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const UNSOLICITED_PAUSE: Duration = Duration::from_millis(20);
 /// The same after a StopContainer: what containerd needs to carry out some updates of plugins in its answer.
 pub(crate) const UNSOLICITED_PAUSE_STOP: Duration = Duration::from_millis(500);
-/// Most such updates that wait for the engine.
+/// Most such requests of all plugins that wait for the engine, and of one plugin.
 pub(crate) const UNSOLICITED_MAX: usize = 1024;
+pub(crate) const UNSOLICITED_PLUGIN_MAX: usize = 128;
+/// Most bytes of them, in memory, about. One request alone may always wait.
+pub(crate) const UNSOLICITED_BYTES_MAX: usize = 64 << 20;
+pub(crate) const UNSOLICITED_PLUGIN_BYTES_MAX: usize = 8 << 20;
+/// What an update takes in memory beside its text, in bytes, about.
+pub(crate) const UPDATE_WEIGHT: usize = 512;
+/// Most bytes of an answer to the engine that carries such updates as well: it has to fit into one message, and the
+/// engine carries them out before it goes on.
+pub(crate) const UNSOLICITED_ANSWER_MAX: usize = 1 << 20;
 /// Most bytes that the parts of one Synchronize may have together.
 pub(crate) const SYNCHRONIZE_MAX: usize = 1 << 30;
 /// How long the end in order waits for requests of the engine that are in flight: its own time-out, and a little.

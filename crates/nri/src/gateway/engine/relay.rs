@@ -14,6 +14,7 @@ use nri_wire::io::tokio::Request;
 use nri_wire::scan::Unknown;
 use nri_wire::service::{self, Rpc};
 use nri_wire::ttrpc::{Code, Status};
+use prost::Message as _;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
@@ -137,7 +138,8 @@ impl Way {
         settle(&mut adjust);
         let mut update = created.merged.updates;
         let mut evict = created.merged.evictions.into_iter().map(|evicted| evicted.eviction).collect();
-        self.gateway.updates.fold(Event::CreateContainer, &id, &mut update, &mut evict);
+        let length = adjust.encoded_len();
+        self.gateway.updates.fold(Event::CreateContainer, &id, &mut update, &mut evict, length);
         Ok(CreateContainerResponse { adjust: Some(adjust), update, evict })
     }
 
@@ -163,7 +165,8 @@ impl Way {
         let updated = result.map_err(|failure| status(&failure))?;
         let mut update = updated.merged.updates;
         let mut evict = updated.merged.evictions.into_iter().map(|evicted| evicted.eviction).collect();
-        self.gateway.updates.fold(Event::UpdateContainer, &id, &mut update, &mut evict);
+        let length = updated.merged.own.iter().map(prost::Message::encoded_len).sum();
+        self.gateway.updates.fold(Event::UpdateContainer, &id, &mut update, &mut evict, length);
         update.extend(updated.merged.own);
         Ok(UpdateContainerResponse { update, evict })
     }
@@ -179,7 +182,7 @@ impl Way {
         let mut update = result.map_err(|failure| status(&failure))?.merged.updates;
         // The protocol has no place for evictions here; none of those that wait must be lost for that.
         let mut evictions = Vec::new();
-        self.gateway.updates.fold(Event::StopContainer, &id, &mut update, &mut evictions);
+        self.gateway.updates.fold(Event::StopContainer, &id, &mut update, &mut evictions, 0);
         if !evictions.is_empty() {
             warn!(
                 "{} evictions cannot go out with a StopContainer: no engine carries them out",
@@ -214,7 +217,13 @@ impl Way {
         let event = notice.event();
         let _flight = self.gateway.updates.begin(event);
         let (host, caller) = self.host().await?;
-        let missing = |what| Status::new(Code::InvalidArgument, format!("the event has no {what}"));
+        let number = notice.event;
+        let missing = |what| {
+            Status::new(
+                Code::InvalidArgument,
+                format!("event {number} has no {what}, or is none that is told"),
+            )
+        };
         let pod = notice.pod.ok_or_else(|| missing("pod"))?;
         let container = notice.container;
         let result =

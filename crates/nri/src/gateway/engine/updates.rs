@@ -23,11 +23,16 @@ use nri_wire::io::tokio::{CallError, Peer};
 use nri_wire::name::PluginName;
 use nri_wire::service::UpdateContainers;
 use nri_wire::version::NriVersion;
+use prost::Message as _;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::warn;
 
-use super::super::limits::{UNSOLICITED_MAX, UNSOLICITED_PAUSE, UNSOLICITED_PAUSE_STOP, UNSOLICITED_TIMEOUT};
+use super::super::limits::{
+    UNSOLICITED_ANSWER_MAX, UNSOLICITED_BYTES_MAX, UNSOLICITED_MAX, UNSOLICITED_PAUSE,
+    UNSOLICITED_PAUSE_STOP, UNSOLICITED_PLUGIN_BYTES_MAX, UNSOLICITED_PLUGIN_MAX, UNSOLICITED_TIMEOUT,
+    UPDATE_WEIGHT,
+};
 
 /// The updates that wait for the engine. Clones are the same queue.
 #[derive(Clone, Default)]
@@ -54,6 +59,8 @@ struct Wish {
     plugin: PluginName,
     updates: Vec<ContainerUpdate>,
     evictions: Vec<ContainerEviction>,
+    /// Bytes of both, encoded.
+    length: usize,
     /// Where the updates go that failed. Absent or closed: nobody waits, and the log gets them.
     reply: Option<oneshot::Sender<Vec<ContainerUpdate>>>,
 }
@@ -80,10 +87,12 @@ impl Updates {
         }
         let asked = updates.clone();
         let (reply, failed) = oneshot::channel();
-        let wish = Wish { plugin: plugin.clone(), updates, evictions, reply: can_wait.then_some(reply) };
+        let length = length(&updates, &evictions);
+        let reply = can_wait.then_some(reply);
+        let wish = Wish { plugin: plugin.clone(), updates, evictions, length, reply };
         {
             let mut state = self.state();
-            if state.queue.len() >= UNSOLICITED_MAX {
+            if !state.has_room_for(&wish) {
                 warn!(%plugin, "too many updates wait for the engine: refused");
                 return asked;
             }
@@ -115,14 +124,16 @@ impl Updates {
     }
 
     /// Puts what waits into an answer to `event`, which can carry it: one update per container, none of the answer's own
-    /// (`id`).
+    /// (`id`), and as much as fits beside the `length` bytes of the rest of the answer.
     pub(crate) fn fold(
         &self,
         event: Event,
         id: &str,
         updates: &mut Vec<ContainerUpdate>,
         evictions: &mut Vec<ContainerEviction>,
+        length: usize,
     ) {
+        let mut room = UNSOLICITED_ANSWER_MAX.saturating_sub(length + self::length(updates, evictions));
         let mut taken: BTreeSet<String> = updates.iter().map(|update| update.container_id.clone()).collect();
         taken.insert(id.to_owned());
         let mut state = self.state();
@@ -134,7 +145,8 @@ impl Updates {
             let free = wish.updates.iter().all(|update| !taken.contains(&update.container_id));
             // Whether it goes or stays: what comes after it for the same container stays behind it.
             taken.extend(wish.updates.iter().map(|update| update.container_id.clone()));
-            if free && wish.has_distinct_targets() {
+            if free && wish.length <= room && wish.has_distinct_targets() {
+                room -= wish.length;
                 updates.extend(wish.updates);
                 evictions.extend(wish.evictions);
                 if let Some(reply) = wish.reply {
@@ -196,6 +208,16 @@ impl Updates {
 }
 
 impl State {
+    /// No plugin takes all the room, and what there is has an end.
+    fn has_room_for(&self, wish: &Wish) -> bool {
+        let own = || self.queue.iter().filter(|other| other.plugin == wish.plugin);
+        let fits = |bytes: usize, max| bytes == 0 || bytes + wish.weight() <= max;
+        self.queue.len() < UNSOLICITED_MAX
+            && own().count() < UNSOLICITED_PLUGIN_MAX
+            && fits(self.queue.iter().map(Wish::weight).sum(), UNSOLICITED_BYTES_MAX)
+            && fits(own().map(Wish::weight).sum(), UNSOLICITED_PLUGIN_BYTES_MAX)
+    }
+
     fn pauses(&mut self, pause: Duration) {
         self.not_before = self.not_before.max(Some(Instant::now() + pause));
     }
@@ -209,6 +231,11 @@ enum Next {
 }
 
 impl Wish {
+    /// Bytes in memory, about.
+    fn weight(&self) -> usize {
+        self.length + (self.updates.len() + self.evictions.len()) * UPDATE_WEIGHT
+    }
+
     /// Its plugin has been told that it failed: it must not happen after all.
     fn has_failed(&self) -> bool {
         self.reply.as_ref().is_some_and(oneshot::Sender::is_closed)
@@ -249,6 +276,13 @@ impl Wish {
         }
         count
     }
+}
+
+/// Bytes of updates and evictions in a message.
+fn length(updates: &[ContainerUpdate], evictions: &[ContainerEviction]) -> usize {
+    let framed = |length: usize| prost::length_delimiter_len(length) + 1 + length;
+    let updates: usize = updates.iter().map(|update| framed(update.encoded_len())).sum();
+    updates + evictions.iter().map(|eviction| framed(eviction.encoded_len())).sum::<usize>()
 }
 
 impl Drop for InFlight {
