@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is the report of the failure")]
 
 mod engine;
+mod hostile;
 mod kit;
 mod plugins;
+mod strange_engine;
 mod updates;
