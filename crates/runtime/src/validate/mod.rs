@@ -12,3 +12,4 @@ mod tests;
 pub use self::annotation::{effective, effective_for_pod};
 pub use self::default::{DefaultValidator, Rejection};
 pub use self::request::{REQUIRED_PLUGINS, present, request};
+pub(crate) use self::request::{lend, take_back};

@@ -19,9 +19,33 @@ pub fn request<'a>(
     merged: &Merged,
     answered: impl IntoIterator<Item = &'a PluginName>,
 ) -> ValidateContainerAdjustmentRequest {
+    let (pod, container) = (merged.pod.clone(), Some(merged.pristine.clone()));
+    ValidateContainerAdjustmentRequest { pod, container, ..but_pod_and_container(merged, answered) }
+}
+
+/// The same, with pod and container taken out of what was merged: they are large, and seldom needed twice.
+/// [`take_back`] returns them.
+pub(crate) fn lend<'a>(
+    merged: &mut Merged,
+    answered: impl IntoIterator<Item = &'a PluginName>,
+) -> ValidateContainerAdjustmentRequest {
+    let (pod, container) = (merged.pod.take(), Some(std::mem::take(&mut merged.pristine)));
+    ValidateContainerAdjustmentRequest { pod, container, ..but_pod_and_container(merged, answered) }
+}
+
+/// Undoes [`lend`].
+pub(crate) fn take_back(merged: &mut Merged, request: ValidateContainerAdjustmentRequest) {
+    merged.pod = request.pod;
+    merged.pristine = request.container.unwrap_or_default();
+}
+
+fn but_pod_and_container<'a>(
+    merged: &Merged,
+    answered: impl IntoIterator<Item = &'a PluginName>,
+) -> ValidateContainerAdjustmentRequest {
     ValidateContainerAdjustmentRequest {
-        pod: merged.pod.clone(),
-        container: Some(merged.pristine.clone()),
+        pod: None,
+        container: None,
         adjust: Some((*merged.adjust).clone()),
         update: merged.updates.clone(),
         owners: Some(merged.ledger.owners()),

@@ -395,22 +395,24 @@ impl Core {
     }
 
     fn merged(&mut self, id: RequestId, fold: Fold, now: Instant) {
-        let result = fold.finish();
-        let fold::Outcome::Create(merged) = &result else {
+        let mut result = fold.finish();
+        let fold::Outcome::Create(merged) = &mut result else {
             return match self.admit(id, &result) {
                 Ok(()) => self.release(id, result, now),
                 Err(rejection) => self.reject_told(id, &result, rejection, now),
             };
         };
-        let validation = crate::validate::request(merged, &self.answerers(id));
+        let validation = crate::validate::lend(merged, &self.answerers(id));
         if let Err(rejection) = self.setup.embedder.0.validate(&validation) {
             return self.reject(id, rejection, now);
         }
         let Some(request) = self.requests.get_mut(&id) else { return };
         request.order = std::mem::take(&mut request.to_validate);
         if request.order.is_empty() {
+            crate::validate::take_back(merged, validation);
             return self.release(id, result, now);
         }
+        crate::validate::take_back(merged, validation.clone());
         request.phase = Phase::Validating(Arc::new(validation), Box::new(result));
         self.ask_all(id, now);
     }
