@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use nri_runtime::host::{Caller, Failure, Host, Told};
 use nri_wire::api::{
-    Container, CreateContainerResponse, PodSandbox, StateChangeEvent, StopContainerResponse,
-    UpdateContainerResponse, ValidateContainerAdjustmentRequest, ValidateContainerAdjustmentResponse,
+    Container, CreateContainerResponse, OwningPlugins, PodSandbox, StateChangeEvent, StopContainerResponse,
+    UpdateContainerResponse, ValidateContainerAdjustmentResponse,
 };
 use nri_wire::event::Event;
 use nri_wire::io::tokio::Request;
@@ -32,6 +32,10 @@ pub(super) fn relay(gateway: &Arc<Gateway>, request: Request, tasks: &mut JoinSe
         timeout: request.timeout(),
         unknown: Unknown::default(),
     };
+    if request.method() == ValidateOwners::METHOD {
+        tasks.spawn(way.answer::<ValidateOwners, _>(request, Way::validate));
+        return;
+    }
     macro_rules! by_method {
         (calls { $($call:ident => $relay:ident;)* } events { $($event:ident { pod $(, $container:ident)? };)* }) => {
             match request.method() {
@@ -62,7 +66,6 @@ pub(super) fn relay(gateway: &Arc<Gateway>, request: Request, tasks: &mut JoinSe
             StopContainer => stop;
             UpdatePodSandbox => update_pod;
             StateChange => tell;
-            ValidateContainerAdjustment => validate;
         }
         events {
             RunPodSandbox { pod };
@@ -234,10 +237,7 @@ impl Way {
     }
 
     /// Our own plugins have validated before: what is left to see is whether others had a hand in it (`policy.md` 10).
-    async fn validate(
-        self,
-        asked: ValidateContainerAdjustmentRequest,
-    ) -> Result<ValidateContainerAdjustmentResponse, Status> {
+    async fn validate(self, asked: Owners) -> Result<ValidateContainerAdjustmentResponse, Status> {
         let reason = foreign(&asked, self.gateway.settings.name.full());
         if let Some(reason) = &reason {
             warn!("rejected a container: {reason}");
@@ -288,8 +288,29 @@ fn status(failure: &Failure) -> Status {
     Status::new(Code::Unknown, failure.to_string())
 }
 
+/// ValidateContainerAdjustment, of which nothing is read but what counts here: the rest is as long as the container, and
+/// every creation of the engine waits for this.
+#[derive(Clone, Copy, Debug)]
+struct ValidateOwners;
+
+impl Rpc for ValidateOwners {
+    type Request = Owners;
+    type Response = ValidateContainerAdjustmentResponse;
+    const SERVICE: &'static str = service::ValidateContainerAdjustment::SERVICE;
+    const METHOD: &'static str = service::ValidateContainerAdjustment::METHOD;
+    const REQUEST_NAME: &'static str = service::ValidateContainerAdjustment::REQUEST_NAME;
+    const RESPONSE_NAME: &'static str = service::ValidateContainerAdjustment::RESPONSE_NAME;
+}
+
+/// The member of a ValidateContainerAdjustmentRequest that says who set what.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Owners {
+    #[prost(message, optional, tag = "5")]
+    owners: Option<OwningPlugins>,
+}
+
 /// The first owner in the engine's books that is not the gateway.
-fn foreign(asked: &ValidateContainerAdjustmentRequest, own: &str) -> Option<String> {
+fn foreign(asked: &Owners, own: &str) -> Option<String> {
     let owners = asked.owners.as_ref()?;
     let names = owners.owners.values().flat_map(|fields| {
         fields.simple.values().chain(fields.compound.values().flat_map(|compound| compound.owners.values()))
