@@ -89,7 +89,7 @@ impl Engine {
     fn drops(&self, field: Field, op: Op, update: bool) -> Option<&'static str> {
         let old = |since: bool| self.nri.is_some() && !since;
         if self.name == "docker" && (update || !matches!(field, Field::Env | Field::Mounts)) {
-            return Some("it carries out env and mounts only");
+            return Some("it carries out env and mounts only, and refuses most creations with more");
         }
         if old(self.nri.is_some_and(|nri| nri.supports(field))) {
             return Some("its NRI is too old for the field");
