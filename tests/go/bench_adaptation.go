@@ -29,7 +29,7 @@ func benchAdaptation(args []string) error {
 		return err
 	}
 	pods, state := sampleState(*containers, *size)
-	registered := make(registrations, 64)
+	registered := &latencies{registrations: make(registrations, 64)}
 	var listening atomic.Bool
 	synchronize := func(ctx context.Context, with adaptation.SyncCB) error {
 		if !listening.Load() {
@@ -59,10 +59,22 @@ func benchAdaptation(args []string) error {
 		return err
 	}
 	out.print(fields{"event": "ready"})
-	return rounds(func(r round) (fields, error) { return adapt(a, r) })
+	return rounds(func(r round) (fields, error) { return adapt(a, registered, r) })
 }
 
-func adapt(a *adaptation.Adaptation, r round) (fields, error) {
+// latencies hears from the adaptation how long a plugin's CreateContainer took.
+type latencies struct {
+	registrations
+	last atomic.Int64
+}
+
+func (l *latencies) RecordPluginLatency(_, operation string, took time.Duration) {
+	if operation == api.Event_CREATE_CONTAINER.PrettyName() {
+		l.last.Store(took.Nanoseconds())
+	}
+}
+
+func adapt(a *adaptation.Adaptation, calls *latencies, r round) (fields, error) {
 	switch r.What {
 	case "small":
 		request := &api.RunPodSandboxRequest{Pod: samplePod("p0")}
@@ -76,8 +88,8 @@ func adapt(a *adaptation.Adaptation, r round) (fields, error) {
 			spec := sampleSpec(c)
 			return func() error { return adjusted(a, c, spec) }
 		})
-	case "call":
-		return measureCall(a, r)
+	case "call", "rpc":
+		return measureCall(a, calls, r)
 	case "parallel":
 		return r.parallel(a)
 	}
@@ -85,39 +97,47 @@ func adapt(a *adaptation.Adaptation, r round) (fields, error) {
 }
 
 // measureCall times creations without what the runtime then does with the
-// spec. A plugin that is further away may still be on its way when the round
-// begins, so its adjustment is waited for.
-func measureCall(a *adaptation.Adaptation, r round) (fields, error) {
+// spec: the whole ("call"), or the plugin's CreateContainer alone ("rpc"), which
+// the validation is not part of. A plugin that is further away may still be on
+// its way when the round begins, so its adjustment is waited for.
+func measureCall(a *adaptation.Adaptation, calls *latencies, r round) (fields, error) {
 	sample := sampleContainer("c0", "p0", r.Size)
-	create := func(c *api.Container) (bool, error) {
-		response, err := a.CreateContainer(ctx, &api.CreateContainerRequest{Pod: samplePod("p0"), Container: c})
-		return len(response.GetAdjust().GetEnv()) > 0, err
+	create := func() (int64, error) {
+		request := &api.CreateContainerRequest{Pod: samplePod("p0"), Container: proto.Clone(sample).(*api.Container)}
+		start := time.Now()
+		response, err := a.CreateContainer(ctx, request)
+		took := time.Since(start).Nanoseconds()
+		if err == nil && len(response.GetAdjust().GetEnv()) == 0 {
+			err = errUnadjusted
+		}
+		if r.What == "rpc" {
+			took = calls.last.Load()
+		}
+		return took, err
 	}
 	deadline := time.Now().Add(10 * time.Second)
 	for {
-		adjusted, err := create(proto.Clone(sample).(*api.Container))
-		if err != nil {
-			return nil, err
-		}
-		if adjusted {
+		if _, err := create(); err == nil {
 			break
-		}
-		if time.Now().After(deadline) {
-			return nil, errors.New("no plugin adjusts the container")
+		} else if !errors.Is(err, errUnadjusted) || time.Now().After(deadline) {
+			return nil, err
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	return r.measure(func() func() error {
-		c := proto.Clone(sample).(*api.Container)
-		return func() error {
-			adjusted, err := create(c)
-			if err == nil && !adjusted {
-				err = errors.New("the plugin was left out")
-			}
-			return err
+	took := make([]int64, 0, r.Calls)
+	for n := range r.Warm + r.Calls {
+		ns, err := create()
+		if err != nil {
+			return nil, err
 		}
-	})
+		if n >= r.Warm {
+			took = append(took, ns)
+		}
+	}
+	return r.summary(took), nil
 }
+
+var errUnadjusted = errors.New("no plugin adjusts the container")
 
 // sampleState gives containers, ten to a pod. The reference never ends when
 // it must split a synchronization with few pods, so there are many.
