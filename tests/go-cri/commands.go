@@ -30,6 +30,7 @@ var commands = map[string]func(context.Context, *client, *command) (results, err
 	"start":        start,
 	"exec":         exec,
 	"update":       update,
+	"updatepod":    updatePod,
 	"stop":         stop,
 	"rm":           remove,
 	"stopp":        stopPod,
@@ -90,6 +91,15 @@ func update(ctx context.Context, c *client, cmd *command) (results, error) {
 		return nil, err
 	}
 	_, err := c.UpdateContainerResources(ctx, &cri.UpdateContainerResourcesRequest{ContainerId: cmd.Container, Linux: resources})
+	return nil, err
+}
+
+func updatePod(ctx context.Context, c *client, cmd *command) (results, error) {
+	resources := &cri.LinuxContainerResources{}
+	if err := read(cmd.Resources, resources); err != nil {
+		return nil, err
+	}
+	_, err := c.UpdatePodSandboxResources(ctx, &cri.UpdatePodSandboxResourcesRequest{PodSandboxId: cmd.Pod, Resources: resources})
 	return nil, err
 }
 

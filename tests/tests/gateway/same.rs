@@ -45,6 +45,10 @@ fn check(line: Line) {
         assert!(differences.is_empty(), "{launched:?} launched:\n{}", differences.join("\n"));
         let (ours, go) = if launched == Maker::Ours { ("first", "second") } else { ("second", "first") };
         check_introduction(line, &behind, ours, go);
+        for event in EVENTS {
+            let seen = behind.events["second"].iter().any(|seen| seen.split(' ').next() == Some(event));
+            assert!(seen, "{line:?}: no {event}");
+        }
     }
 }
 
@@ -121,10 +125,27 @@ fn second() -> Json {
                 "seccompPolicy": {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"],
                     "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]}
             }
-        }}],
-        "UpdateContainer": [{"for": "web", "update": []}]
+        }}]
     }})
 }
+
+/// CONF-117 to CONF-134: a full cycle has them all.
+const EVENTS: [&str; 14] = [
+    "RunPodSandbox",
+    "UpdatePodSandbox",
+    "PostUpdatePodSandbox",
+    "CreateContainer",
+    "ValidateContainerAdjustment",
+    "PostCreateContainer",
+    "StartContainer",
+    "PostStartContainer",
+    "UpdateContainer",
+    "PostUpdateContainer",
+    "StopContainer",
+    "RemoveContainer",
+    "StopPodSandbox",
+    "RemovePodSandbox",
+];
 
 /// The engine's time-outs, other than the default ones, so that it shows who has told them (CONF-228).
 const TIMEOUTS: &str = "plugin_registration_timeout = \"7s\"\nplugin_request_timeout = \"3s\"";
@@ -163,6 +184,8 @@ fn run(place: Place, line: Line, launched: Maker, connected: Maker) -> Result<Se
         seen.specs.insert(name.to_owned(), names.message(&spec));
         ids.push(id);
     }
+    let resources = json!({"cpu_shares": "1024", "memory_limit_in_bytes": "134217728"});
+    node.cri.ask(&json!({"do": "updatepod", "pod": pod, "resources": resources}))?;
     for id in &ids {
         node.cri.container("stop", id)?;
         node.cri.container("rm", id)?;

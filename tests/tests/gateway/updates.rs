@@ -64,7 +64,8 @@ fn run(place: Place, line: Line) -> Result<Outcomes, String> {
     let answers = json!({"answers": {
         "Synchronize": [{"update": update(410)}],
         "CreateContainer": [{"for": "other", "update": update(411)}],
-        "StopContainer": [{"for": "other", "update": update(412)}]
+        "StopContainer": [{"for": "other", "update": update(412)}],
+        "UpdateContainer": [{"for": "target", "update": update(413)}]
     }});
     let _answers = node.connect(Maker::Go, "20-answers", &answers);
     shares("in the answer to Synchronize", "410");
@@ -72,6 +73,9 @@ fn run(place: Place, line: Line) -> Result<Outcomes, String> {
     shares("in the answer to CreateContainer", "411");
     node.cri.container("stop", &other)?;
     shares("in the answer to StopContainer", "412");
+    // CONF-209: the client asked for other shares.
+    node.cri.update(&target, &json!({"cpu_shares": "700"}))?;
+    shares("in the answer to UpdateContainer", "413");
 
     // From within a handler an engine up to NRI 0.12.0 hangs, because it holds one lock over both calls. The gateway
     // takes such an update at once, and has it done with its answer or after it.
