@@ -186,9 +186,21 @@ impl fmt::Display for Absence {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", display_name(self.event), self.cause)
+        write!(f, "{}: {}", display_name(self.event), self.cause)?;
+        if let Cause::Expired = self.cause {
+            // Nobody is at fault alone: who took how long lets the reader judge.
+            let slow = self.plugins.iter().filter(|asked| asked.took >= WORTH_TELLING);
+            for (n, asked) in slow.enumerate() {
+                let separator = if n == 0 { "; " } else { ", " };
+                write!(f, "{separator}{:?} took {} ms", asked.plugin.full(), asked.took.as_millis())?;
+            }
+        }
+        Ok(())
     }
 }
+
+/// A plugin that took less has no part in a deadline that is over.
+const WORTH_TELLING: Duration = Duration::from_millis(100);
 
 impl std::error::Error for Failure {}
 
