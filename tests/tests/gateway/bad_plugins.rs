@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nri_tests::engine::Line;
-use nri_tests::plugin::Maker;
+use nri_tests::plugin::{Maker, Plugin};
 use nri_tests::skipped;
 use rustix::process::Signal;
 use serde_json::{Value as Json, json};
@@ -68,6 +68,15 @@ fn check(line: Line) {
     let joining = node.connect(Maker::Go, "35-joining", &script);
     late_once(&mut node, &pod, "joining");
     drop(joining);
+
+    // Together they take longer than the engine waits; none of them is late by itself. The creation fails, since one would
+    // be left out without a fault of its own, the client reads where the time went, and nobody is closed.
+    let slow = json!({"events": ["CreateContainer"], "answers": {"CreateContainer": [{"sleep_ms": 700}]}});
+    let mut crowd = ["70-slow", "71-slow", "72-slow"].map(|name| node.connect(Maker::Go, name, &slow));
+    let error = node.cri.create(&pod, "crowd", &["sleep", "1000"], &Json::Null).unwrap_err();
+    assert!(error.contains("deadline is over") && error.contains("70-slow"), "{error}\n{}", node.report());
+    assert!(crowd.iter_mut().all(Plugin::is_alive), "{}", node.report());
+    drop(crowd);
 
     flood(&mut node, &pod);
     assert_eq!(node.connections(), 1, "{line:?}\n{}", node.report());
