@@ -242,15 +242,23 @@ impl Core {
             matches!(plugin.stage, Stage::Joining(_)) && plugin.queue.iter().any(|(_, r)| *r == request)
         });
         if waits {
+            if let Some(request) = self.requests.get_mut(&request) {
+                request.is_impatient = true;
+            }
             self.close(id, "joining took longer than a request may wait for it", now);
         }
     }
 
     /// When a request that waits for this plugin has spent its share: half of what is left, at most the plugin's
-    /// time-out for Synchronize.
+    /// time-out for Synchronize. Newcomers join at the same time, so once it has waited in vain for one of them, it waits
+    /// for no other.
     pub(super) fn await_joining(&mut self, request: RequestId, id: PluginId, end: Instant, now: Instant) {
-        if let Some(Plugin { stage: Stage::Joining(_), rules, .. }) = self.plugins.get(&id) {
-            let share = (end.saturating_duration_since(now) / 2).min(rules.sync_timeout);
+        let is_impatient = self.requests.get(&request).is_some_and(|request| request.is_impatient);
+        if let Some(Plugin { stage: Stage::Joining(joining), rules, .. }) = self.plugins.get(&id) {
+            let share = match is_impatient && !joining.is_again {
+                true => std::time::Duration::ZERO,
+                false => (end.saturating_duration_since(now) / 2).min(rules.sync_timeout),
+            };
             self.timers.insert((now + share, Timer::Joining(request, id)));
         }
     }

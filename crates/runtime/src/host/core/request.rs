@@ -40,6 +40,8 @@ pub(super) struct Request {
     pub(super) phase: Phase,
     /// What the caller's message carries that we cannot read.
     pub(super) unknown: Arc<Unknown>,
+    /// It has waited in vain for a plugin that joins.
+    pub(super) is_impatient: bool,
 }
 
 /// A plugin that a request goes to. Kept by the request, since the plugin may be gone before it is asked.
@@ -123,6 +125,7 @@ impl Core {
             refused: Vec::new(),
             phase: Phase::Asking(fold),
             unknown: Arc::new(unknown),
+            is_impatient: false,
         };
         self.requests.insert(id, request);
         if chain { self.advance(id, now) } else { self.ask_all(id, now) }

@@ -229,3 +229,27 @@ fn several_join_at_once() {
     }
     bench.created(request);
 }
+
+/// A8: several plugins that join slowly cost a request what one of them costs.
+#[test]
+fn many_that_join_slowly_cost_one_share() {
+    let mut bench = Bench::new();
+    let good = bench.plugin("50-good", "CreateContainer");
+    let slow: Vec<_> =
+        (10..15).map(|n| bench.configured(&format!("{n}-slow"), ConfigureResponse::default())).collect();
+    let request = bench.submit_within(creation("c"), Duration::from_secs(2));
+    bench.pass(Duration::from_millis(910));
+    assert!(slow.iter().all(|plugin| bench.closed.contains_key(plugin)), "{:?}", bench.closed);
+    bench.answer(good, env("A", "1"));
+    assert_eq!(bench.created(request).merged.adjust.into_inner().env.len(), 1);
+    // The next one begins anew.
+    let slow = bench.configured("20-slow", ConfigureResponse::default());
+    let request = bench.submit_within(creation("d"), Duration::from_secs(2));
+    bench.pass(Duration::from_millis(500));
+    bench.nod(slow);
+    bench.nod(slow);
+    bench.nod(good);
+    // It takes every event, and so validates, too.
+    bench.nod(slow);
+    bench.created(request);
+}
