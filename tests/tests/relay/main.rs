@@ -9,3 +9,4 @@ mod kit;
 mod plugins;
 mod strange_engine;
 mod updates;
+mod wear;
