@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -54,16 +54,11 @@ pub(crate) struct Span {
     pub(crate) until: u64,
 }
 
-/// A process with a name.
-struct Actor {
-    process: Child,
-    file: PathBuf,
-}
-
 /// Everything that ever happened under one name.
 #[derive(Default)]
 pub(crate) struct Part {
-    actor: Option<Actor>,
+    /// The process that has the name now.
+    actor: Option<Child>,
     /// What the processes wrote.
     pub(crate) files: Vec<PathBuf>,
     /// When the plugin was being taken away, one way or another: from before it to after it.
@@ -135,9 +130,7 @@ impl Cast {
         }
         let names: Vec<_> = self.parts.keys().copied().collect();
         for name in names {
-            let end = self.parts.get(name).and_then(|part| part.ends.last());
-            let since = end.map_or(0, |end| end.until);
-            if !until(|| self.synchronized(name).is_some_and(|at| at > since)) {
+            if !until(|| self.is_synchronized(name)) {
                 self.problems.push(format!("{name} is not synchronised at the end"));
             }
         }
@@ -160,13 +153,20 @@ impl Cast {
     fn bury(&mut self) {
         for (name, part) in &mut self.parts {
             let Some(actor) = &mut part.actor else { continue };
-            if let Ok(Some(status)) = actor.process.try_wait() {
+            if let Ok(Some(status)) = actor.try_wait() {
                 if *name != "40-go" {
                     self.problems.push(format!("{name} ended by itself: {status}"));
                 }
                 part.actor = None;
             }
         }
+    }
+
+    /// Whether the newest process of this name has been synchronised since it was taken away for the last time.
+    fn is_synchronized(&self, name: &str) -> bool {
+        let end = self.parts.get(name).and_then(|part| part.ends.last());
+        let since = end.map_or(0, |end| end.until);
+        self.synchronized(name).is_some_and(|at| at > since)
     }
 
     /// When the newest process of this name was synchronised last.
@@ -195,14 +195,14 @@ impl Cast {
             }
         };
         let process = command.stdin(Stdio::piped()).stderr(stderr).spawn().unwrap();
-        part.files.push(file.clone());
-        part.actor = Some(Actor { process, file });
+        part.files.push(file);
+        part.actor = Some(process);
     }
 
     fn leave(&mut self, name: &str) {
         let from = now();
         let Some(mut actor) = self.take(name) else { return };
-        if let Some(mut stdin) = actor.process.stdin.take() {
+        if let Some(mut stdin) = actor.stdin.take() {
             // The recorder's word, and the end of stdin, which is Go's; a plugin that is gone already needs neither.
             let word = if name == "40-go" { "{\"do\":\"stop\"}" } else { "stop" };
             writeln!(stdin, "{word}").ok();
@@ -214,23 +214,21 @@ impl Cast {
     fn crash(&mut self, name: &str) {
         let from = now();
         let Some(mut actor) = self.take(name) else { return };
-        actor.process.kill().ok();
-        actor.process.wait().ok();
+        actor.kill().ok();
+        actor.wait().ok();
         self.ended(name, from);
     }
 
     /// A second process takes over: once it is synchronised, the first one goes.
     fn upgrade(&mut self, name: &'static str, stage: &Stage) {
-        let Some(old) = self.parts.get_mut(name).and_then(|part| part.actor.take()) else { return };
-        // One that has not joined yet is not replaced: whoever comes first comes first.
-        if !until(|| synchronized_in(&old.file)) {
+        // Whoever connects last takes over, and after an absence of the gateway the first one may still have to.
+        if !until(|| self.is_synchronized(name)) {
             self.problems.push(format!("{name} does not join"));
         }
+        let Some(old) = self.take(name) else { return };
         self.start(name, stage);
-        let since = now();
         if !until(|| self.synchronized(name).is_some()) {
-            let waited = Duration::from_nanos(now() - since);
-            self.problems.push(format!("the successor of {name} is not synchronised after {waited:?}"));
+            self.problems.push(format!("the successor of {name} is not synchronised"));
         }
         self.await_end(name, old, "replaced");
     }
@@ -246,7 +244,7 @@ impl Cast {
         true
     }
 
-    fn take(&mut self, name: &str) -> Option<Actor> {
+    fn take(&mut self, name: &str) -> Option<Child> {
         self.parts.get_mut(name)?.actor.take()
     }
 
@@ -256,27 +254,22 @@ impl Cast {
         }
     }
 
-    fn await_end(&mut self, name: &str, mut actor: Actor, why: &str) {
-        if !until(|| !matches!(actor.process.try_wait(), Ok(None))) {
+    fn await_end(&mut self, name: &str, mut actor: Child, why: &str) {
+        if !until(|| !matches!(actor.try_wait(), Ok(None))) {
             self.problems.push(format!("{name} was {why} and does not end"));
         }
-        actor.process.kill().ok();
-        actor.process.wait().ok();
+        actor.kill().ok();
+        actor.wait().ok();
     }
 }
 
 impl Drop for Cast {
     fn drop(&mut self) {
         for actor in self.parts.values_mut().filter_map(|part| part.actor.as_mut()) {
-            actor.process.kill().ok();
-            actor.process.wait().ok();
+            actor.kill().ok();
+            actor.wait().ok();
         }
     }
-}
-
-fn synchronized_in(file: &Path) -> bool {
-    let calls = transcript::read(&[file.to_owned()]);
-    calls.iter().any(|call| call.event == "Synchronize")
 }
 
 /// Whether a process is still the one that wrote this.

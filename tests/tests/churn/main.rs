@@ -34,8 +34,9 @@ use crate::stage::Stage;
 const PODS: usize = 60;
 /// Clients that work at the same time.
 const WORKERS: usize = 4;
-/// How often the gateway is killed.
-const KILLS: usize = 4;
+/// After how many pods the gateway is killed, and how often at most.
+const KILLED_AFTER: usize = 8;
+const KILLS_MAX: usize = 20;
 
 /// One engine after the other: two at once would only wait for each other.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -55,6 +56,7 @@ fn without() {
 fn churn(required: bool) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let pods = variable("NRI_CHURN_PODS").map_or(PODS, |pods| usize::try_from(pods).unwrap()) / 2;
+    let wanted = (pods / KILLED_AFTER).clamp(1, KILLS_MAX);
     let seed = variable("NRI_CHURN_SEED").unwrap_or_else(now);
     println!("{pods} pods, NRI_CHURN_SEED={seed}");
     let mut random = Random(seed);
@@ -68,7 +70,7 @@ fn churn(required: bool) {
     };
     let shared = Arc::new(Pods::new(pods));
     // Some are always under way when the gateway is killed, and not all are through before that.
-    shared.allow(pods / (KILLS + 1) + WORKERS);
+    shared.allow(pods / (wanted + 1) + WORKERS);
     cast.gather(&stage);
     let workers: Vec<_> = (0..WORKERS)
         .map(|n| {
@@ -80,11 +82,11 @@ fn churn(required: bool) {
 
     // The last kills may come when all pods are done; what stays is told again then, too.
     let mut kills = 0;
-    while (shared.done() < pods || kills < KILLS) && !shared.is_over() {
-        if kills < KILLS && shared.done() >= (kills + 1) * pods / (KILLS + 1) {
+    while (shared.done() < pods || kills < wanted) && !shared.is_over() {
+        if kills < wanted && shared.done() >= (kills + 1) * pods / (wanted + 1) {
             stage.kill_gateway(&mut cast, &shared, &mut random);
             kills += 1;
-            shared.allow((kills + 1) * pods / (KILLS + 1) + WORKERS);
+            shared.allow((kills + 1) * pods / (wanted + 1) + WORKERS);
         } else {
             cast.act(&stage, &mut random);
         }
