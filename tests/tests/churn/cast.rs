@@ -19,6 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The plugins that connect; the last one is Go's.
 const NAMES: [&str; 4] = ["10-a", "20-b", "30-c", "40-go"];
 
+/// The same events as the recorder's: a validator that crashes would rightly cost the client a creation.
+const GO_SCRIPT: &str = r#"{"events": ["RunPodSandbox", "StopPodSandbox", "RemovePodSandbox", "CreateContainer",
+    "PostCreateContainer", "StartContainer", "PostStartContainer", "StopContainer", "RemoveContainer"]}"#;
+
 /// The recorder's program; cargo builds it with this test.
 pub(crate) fn recorder() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_recorder"))
@@ -184,7 +188,10 @@ impl Cast {
         let mut command = match name.strip_suffix("-go") {
             Some(index) => {
                 let mut command = Command::new(&self.peers);
+                let script = stage.folder.path().join("go.json");
+                std::fs::write(&script, GO_SCRIPT).unwrap();
                 command.args(["plugin", "-name", "go", "-index", index, "-socket"]).arg(socket);
+                command.arg("-script").arg(script);
                 command.stdout(File::create(&file).unwrap());
                 command
             }

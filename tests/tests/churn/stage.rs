@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 
 use crate::cast::{Cast, Span};
 use crate::pods::{Pods, is_refused_without_gateway};
+use crate::verify::no_zombies;
 use crate::{Random, now};
 
 /// The name of the launched plugin.
@@ -111,6 +112,9 @@ impl Stage {
     pub(crate) fn kill_gateway(&mut self, cast: &mut Cast, pods: &Pods, random: &mut Random) {
         let name = format!("absence-{}", self.absences.len());
         let pod = self.cri.run_pod(&name, &json!({})).unwrap();
+        if let Err(problem) = no_zombies(self.gateway.pid()) {
+            pods.problem(problem);
+        }
         let killed = now();
         self.gateway.end(Signal::KILL);
         std::thread::sleep(Duration::from_millis(random.below(400)));

@@ -28,7 +28,7 @@ pub(crate) fn run(stage: &mut Stage, cast: &mut Cast, pods: &Pods) -> (Vec<Strin
     if left != Books::default() {
         problems.push(format!("the engine still has {left:?}"));
     }
-    processes(stage, &mut problems);
+    problems.extend(no_zombies(stage.gateway.pid()).err());
     cast.dismiss();
     stage.gateway.end(Signal::TERM);
     leftovers(stage, &mut problems);
@@ -209,14 +209,13 @@ fn may_look_unseen(creation: &Creation, absence: &Absence) -> bool {
 }
 
 /// No zombies below the gateway.
-fn processes(stage: &Stage, problems: &mut Vec<String>) {
+pub(crate) fn no_zombies(gateway: u32) -> Result<(), String> {
     let mut found = Vec::new();
-    if !until(|| {
-        found = zombies(stage.gateway.pid());
+    let none = until(|| {
+        found = zombies(gateway);
         found.is_empty()
-    }) {
-        problems.push(format!("zombies below the gateway: {found:?}"));
-    }
+    });
+    if none { Ok(()) } else { Err(format!("zombies below the gateway: {found:?}")) }
 }
 
 fn zombies(parent: u32) -> Vec<String> {
