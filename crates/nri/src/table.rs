@@ -29,14 +29,18 @@ pub(crate) fn plain(text: &str) -> String {
             plain.push('…');
             break;
         }
-        if c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c)
-        {
+        if is_acted_upon(c) {
             plain.extend(c.escape_default());
         } else {
             plain.push(c);
         }
     }
     plain
+}
+
+/// Whether a terminal does something at this character, or shows what follows in another place.
+pub(crate) fn is_acted_upon(c: char) -> bool {
+    c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c)
 }
 
 /// Columns that a cell takes: colours, which are `ESC [ … m`, take none.

@@ -100,6 +100,7 @@ pub(crate) struct Link {
 
 /// Runs the command.
 pub(crate) fn main(args: &Args) -> ExitCode {
+    crate::log::serve();
     let result = gateway(args).and_then(|gateway| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ const ALLOWANCE: usize = 100;
 /// A longer line counts for several.
 const UNIT: usize = 256;
 
-/// Lets through what the allowances permit. What is debugging is wanted whole, and what launched plugins print has a limit
+/// Lets through what the allowances permit, where others depend on us. What is debugging is wanted whole, and what launched plugins print has a limit
 /// of its own.
 #[derive(Debug, Default)]
 pub(super) struct Flood {
@@ -47,7 +48,7 @@ impl<S: Subscriber> Layer<S> for Flood {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let metadata = event.metadata();
         let exempt = [super::PRINTED, module_path!()].contains(&metadata.target());
-        if exempt || *metadata.level() > Level::INFO {
+        if exempt || *metadata.level() > Level::INFO || !super::SERVING.load(Ordering::Relaxed) {
             return true;
         }
         let mut length = Length::default();

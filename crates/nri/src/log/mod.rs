@@ -3,10 +3,11 @@
 mod flood;
 
 use std::fmt::{self, Write as _};
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -17,12 +18,22 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::flood::Flood;
+use crate::table::is_acted_upon;
 
 /// Where the host logs what launched plugins print on stderr.
 const PRINTED: &str = "nri_runtime::host::stderr";
 
 /// Whether our terminal is in raw mode, in which a new line does not begin at the left.
 static RAW: AtomicBool = AtomicBool::new(false);
+
+/// Whether others depend on us, so that neither a full log nor one that nobody reads may get in their way.
+static SERVING: AtomicBool = AtomicBool::new(false);
+/// Whether the last line found no room.
+static STUCK: AtomicBool = AtomicBool::new(false);
+/// How long a line waits for room.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+/// Bytes that never wait where there is room at all (`PIPE_BUF` of Linux).
+const PIECE: usize = 4096;
 
 /// Options of every command.
 #[derive(Args, Default)]
@@ -60,7 +71,7 @@ pub(crate) fn start(options: &Options) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Stderr)
         // It would say so on stderr, and end us when it cannot.
         .log_internal_errors(false);
     match options.log_format {
@@ -74,7 +85,36 @@ pub(crate) fn start(options: &Options) {
 
 /// Puts a line on stderr beside the log, whatever the log's level. Where that is full or closed, nobody can be told.
 pub(crate) fn say(line: fmt::Arguments<'_>) {
-    drop(writeln!(std::io::stderr(), "{line}"));
+    drop(Stderr.write_all(format!("{line}\n").as_bytes()));
+}
+
+/// From now on others depend on us: floods are cut, and what the log has no room for is left out.
+pub(crate) fn serve() {
+    SERVING.store(true, Ordering::Relaxed);
+}
+
+/// Standard error, which whoever should read it may have forgotten.
+struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !SERVING.load(Ordering::Relaxed) {
+            return io::stderr().write(bytes);
+        }
+        let patience = if STUCK.load(Ordering::Relaxed) { Timespec::default() } else { PATIENCE };
+        let stderr = io::stderr();
+        let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
+        let has_room = poll(&mut polled, Some(&patience)).is_ok_and(|ready| ready > 0);
+        STUCK.store(!has_room, Ordering::Relaxed);
+        if !has_room {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        io::stderr().write(bytes.get(..PIECE).unwrap_or(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Says that our terminal is in raw mode, or no longer.
@@ -115,7 +155,7 @@ struct Tame<'a>(&'a str);
 impl fmt::Display for Tame<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| match c {
-            c if c.is_control() && c != '\t' => write!(f, "{}", c.escape_default()),
+            c if is_acted_upon(c) && c != '\t' => write!(f, "{}", c.escape_default()),
             c => f.write_char(c),
         })
     }
