@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use nri_tests::fake_engine::{Client, container, pod};
+use nri_tests::fake_engine::{Client, FakeEngine, container, pod};
 use nri_wire::event::{Event, EventMask};
 use nri_wire::service;
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
@@ -211,6 +212,48 @@ async fn out_of_descriptors() {
     let _another = bench.plugin("20", "b").await;
     let answer = ask(&bench, b"{\"version\":1,\"do\":\"plugins\"}\n").await;
     assert!(answer.contains("\"totals\""), "{answer}");
+}
+
+/// Nobody reads the log: it is full at some time, and nothing waits for it.
+#[tokio::test]
+async fn a_log_that_nobody_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let engine = FakeEngine::bind(&path("engine.sock")).unwrap();
+    let mut command = Command::new(nri_tests::ours::nri());
+    command.args(["-vv", "gateway"]).stderr(Stdio::piped());
+    for (flag, name) in [
+        ("--engine-socket", "engine.sock"),
+        ("--listen", "nri.sock"),
+        ("--control", "c.sock"),
+        ("--state-dir", "s"),
+    ] {
+        command.arg(flag).arg(path(name));
+    }
+    let mut gateway = command.spawn().unwrap();
+    let mut client = engine.accept().await;
+    client.configure().await;
+    client.synchronize(Vec::new(), Vec::new()).await;
+    client.timeout = Duration::from_secs(2);
+    let mut plugin = FakePlugin::join(&path("nri.sock"), "10", "a", EventMask::ALL).await;
+    tokio::spawn(async move {
+        while let Some(request) = plugin.requests.next().await {
+            request.answer::<service::Shutdown>(Ok(nri_wire::api::Empty {}));
+        }
+    });
+    for number in 0..400 {
+        client.create(&pod("p1"), &container(&format!("c{number}"), "p1")).await.unwrap();
+    }
+    let mut log = gateway.stderr.take().unwrap();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut text = Vec::new();
+        log.read_to_end(&mut text).map(|_| text)
+    });
+    rustix::process::kill_process(Pid::from_child(&gateway), Signal::TERM).unwrap();
+    let read = timeout(PATIENCE, read).await.unwrap().unwrap().unwrap();
+    // It was full.
+    assert!((56 << 10..80 << 10).contains(&read.len()), "{}", read.len());
+    assert!(gateway.wait().unwrap().success());
 }
 
 /// The directory of the sockets is deleted: what is connected stays, and the end is in order.
