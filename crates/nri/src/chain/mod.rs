@@ -140,6 +140,8 @@ impl Plan {
             listen,
             // Who is not there at the start makes the command fail, and later it may be over at any moment.
             restart: false,
+            // Whoever runs one container wants to read all of it.
+            log_lines: u32::MAX,
             plugins: plugin::settings(file.plugins),
             trace: crate::trace::from_environment(),
             ..Config::default()

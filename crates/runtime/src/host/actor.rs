@@ -128,6 +128,7 @@ impl Actor {
         orders: mpsc::UnboundedReceiver<Order>,
         view: watch::Sender<View>,
         trace: Option<Tracer>,
+        log_lines: u32,
     ) -> Self {
         let (sender, news) = mpsc::unbounded_channel();
         let hasher = Hasher::default();
@@ -145,7 +146,7 @@ impl Actor {
             peers: BTreeMap::new(),
             processes: BTreeMap::new(),
             replies: BTreeMap::new(),
-            launcher: Launcher::new(hasher.clone()),
+            launcher: Launcher::new(hasher.clone(), log_lines),
             hasher,
             tasks: JoinSet::new(),
             accepting,

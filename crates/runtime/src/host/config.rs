@@ -21,6 +21,7 @@ use nri_wire::version::NriVersion;
 
 use super::given::Given;
 use super::listen::{Listener, Socket};
+use crate::limits::STDERR_LINES_MAX;
 use crate::validate::Rejection;
 
 /// Somebody who sees every message.
@@ -59,6 +60,9 @@ pub struct Config {
     /// Whether launched plugins that end are started again where nothing is said about them. Not useful to whoever
     /// makes one request and is done.
     pub restart: bool,
+    /// Most lines of a launched plugin's standard error that are logged in a second; a line says how many more there
+    /// were.
+    pub log_lines: u32,
     /// What an operator says about plugins, by full name, base name, or `*` (`cli.md`, "Configuration file").
     pub plugins: BTreeMap<String, PluginSettings>,
     /// Base names or full names that no plugin may have that connects by itself.
@@ -90,6 +94,7 @@ impl Default for Config {
             listen: Vec::new(),
             listeners: Vec::new(),
             restart: true,
+            log_lines: STDERR_LINES_MAX,
             plugins: BTreeMap::new(),
             reserved: BTreeSet::new(),
             judge: Judge::allow_all(),

@@ -54,6 +54,8 @@ pub(crate) struct Launched {
 #[derive(Debug)]
 pub(crate) struct Launcher {
     hasher: Hasher,
+    /// Most lines of a plugin's standard error that are logged in a second.
+    log_lines: u32,
     thread: Option<(mpsc::Sender<Job>, oneshot::Receiver<()>)>,
 }
 
@@ -61,8 +63,8 @@ pub(crate) struct Launcher {
 struct Job(Program, Box<dyn FnOnce(io::Result<Launched>) + Send>);
 
 impl Launcher {
-    pub(crate) fn new(hasher: Hasher) -> Self {
-        Self { hasher, thread: None }
+    pub(crate) fn new(hasher: Hasher, log_lines: u32) -> Self {
+        Self { hasher, log_lines, thread: None }
     }
 
     /// Has a plugin started. Its file is read before, which may take a while.
@@ -95,11 +97,11 @@ impl Launcher {
             None => {
                 let (jobs, receiver) = mpsc::channel::<Job>();
                 let (sender, ended) = oneshot::channel();
-                let (hasher, runtime) = (self.hasher.clone(), Handle::current());
+                let (hasher, log_lines, runtime) = (self.hasher.clone(), self.log_lines, Handle::current());
                 std::thread::Builder::new().name("nri-launch".to_owned()).spawn(move || {
                     let runtime = runtime.enter();
                     for Job(program, then) in receiver {
-                        then(launch(&program, &hasher));
+                        then(launch(&program, &hasher, log_lines));
                     }
                     drop(runtime);
                     drop(sender);
@@ -112,7 +114,7 @@ impl Launcher {
 }
 
 /// Starts a plugin: one argument, exactly three variables, descriptor 3.
-fn launch(program: &Program, hasher: &Hasher) -> io::Result<Launched> {
+fn launch(program: &Program, hasher: &Hasher, log_lines: u32) -> io::Result<Launched> {
     // A name without a slash would be looked up in PATH.
     let path = std::path::absolute(&program.path)?;
     let executable = Executable::open(&path, hasher)?;
@@ -139,7 +141,7 @@ fn launch(program: &Program, hasher: &Hasher) -> io::Result<Launched> {
     let mut child = Command::from(command).kill_on_drop(true).spawn()?;
     let pid = child.id();
     if let Some(stderr) = child.stderr.take() {
-        tokio::spawn(stderr::log(stderr, program.name.full().to_owned(), pid));
+        tokio::spawn(stderr::log(stderr, program.name.full().to_owned(), pid, log_lines));
     }
     Ok(Launched { stream: UnixStream::from_std(ours)?, pid, child, identity: executable.identity })
 }

@@ -157,7 +157,8 @@ impl Host {
         let core = Core::new(setup, config.pods, config.containers);
         let (orders, receiver) = mpsc::unbounded_channel();
         let (sender, view) = watch::channel(View { settled: core.settled(), ..View::default() });
-        tokio::spawn(Actor::new(core, embedder, listeners, receiver, sender, config.trace).run());
+        let actor = Actor::new(core, embedder, listeners, receiver, sender, config.trace, config.log_lines);
+        tokio::spawn(actor.run());
         Ok(Self { orders, view, next: Arc::default() })
     }
 

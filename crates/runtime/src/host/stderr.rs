@@ -6,15 +6,15 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use crate::limits::{STDERR_BYTES_MAX, STDERR_LINE_MAX, STDERR_LINES_MAX};
+use crate::limits::{STDERR_BYTES_MAX, STDERR_LINE_MAX};
 
 /// What limits are counted over.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Logs what a plugin writes, until it has closed its end.
-pub(super) async fn log(stderr: impl AsyncRead + Unpin, plugin: String, pid: Option<u32>) {
+/// Logs what a plugin writes, at most so many lines a second, until it has closed its end.
+pub(super) async fn log(stderr: impl AsyncRead + Unpin, plugin: String, pid: Option<u32>, lines: u32) {
     let pid = pid.unwrap_or_default();
-    read(stderr, |piece| match piece {
+    read(stderr, lines, |piece| match piece {
         Piece::Line(line) => info!(plugin, pid, "{}", String::from_utf8_lossy(line)),
         Piece::LeftOut(count) => warn!(plugin, pid, "{count} lines left out"),
         Piece::Failed(error) => warn!(plugin, pid, "standard error: {error}"),
@@ -31,10 +31,10 @@ enum Piece<'a> {
 }
 
 /// Line by line; long lines in pieces. More bytes than anybody could mean wait until their plugin may write again.
-async fn read(stderr: impl AsyncRead + Unpin, mut log: impl FnMut(Piece<'_>)) {
+async fn read(stderr: impl AsyncRead + Unpin, most: u32, mut log: impl FnMut(Piece<'_>)) {
     let mut lines = BufReader::with_capacity(STDERR_LINE_MAX, stderr);
     let mut line = Vec::new();
-    let mut allowance = Allowance::new(Instant::now());
+    let mut allowance = Allowance::new(Instant::now(), most);
     loop {
         let piece = tokio::select! {
             () = sleep_until(allowance.end()), if allowance.left_out > 0 || allowance.bytes == 0 => {
@@ -77,14 +77,16 @@ async fn read(stderr: impl AsyncRead + Unpin, mut log: impl FnMut(Piece<'_>)) {
 /// What may still be written in this period.
 struct Allowance {
     since: Instant,
+    /// Lines of each period.
+    most: u32,
     lines: u32,
     bytes: usize,
     left_out: u64,
 }
 
 impl Allowance {
-    fn new(now: Instant) -> Self {
-        Self { since: now, lines: STDERR_LINES_MAX, bytes: STDERR_BYTES_MAX, left_out: 0 }
+    fn new(now: Instant, most: u32) -> Self {
+        Self { since: now, most, lines: most, bytes: STDERR_BYTES_MAX, left_out: 0 }
     }
 
     fn end(&self) -> Instant {
@@ -95,7 +97,7 @@ impl Allowance {
     fn renew(&mut self, now: Instant, log: &mut impl FnMut(Piece<'_>)) {
         if now >= self.end() {
             self.tell(log);
-            *self = Self::new(now);
+            *self = Self::new(now, self.most);
         }
     }
 
@@ -118,11 +120,12 @@ impl Allowance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::STDERR_LINES_MAX;
 
     /// What is logged of a text that comes at once: the lines, and how many were left out.
     async fn check(text: Vec<u8>, lines: &[&[u8]], left_out: u64) {
         let (mut seen, mut more) = (Vec::new(), 0);
-        read(text.as_slice(), |piece| match piece {
+        read(text.as_slice(), STDERR_LINES_MAX, |piece| match piece {
             Piece::Line(line) => seen.push(line.to_vec()),
             Piece::LeftOut(count) => more += count,
             Piece::Failed(error) => panic!("{error}"),
@@ -152,7 +155,7 @@ mod tests {
     #[test]
     fn periods() {
         let start = Instant::now();
-        let mut allowance = Allowance::new(start);
+        let mut allowance = Allowance::new(start, STDERR_LINES_MAX);
         let mut told = Vec::new();
         let mut log = |piece: Piece<'_>| {
             if let Piece::LeftOut(count) = piece {
