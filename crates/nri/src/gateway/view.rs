@@ -6,8 +6,9 @@ use nri_runtime::host::{Callback, ListenError};
 use tokio::task::JoinSet;
 use tracing::warn;
 
+use super::Gateway;
+use super::link::Link;
 use super::metrics::{Address, Endpoint, Metrics, Sight, Snapshot};
-use super::{Gateway, Link};
 use crate::control::{self, Report, Server, Source};
 use crate::failure::Failure;
 use crate::timestamp::timestamp;

@@ -13,7 +13,6 @@ mod session;
 mod updates;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tracing::{info, warn};
 
@@ -52,9 +51,4 @@ pub(crate) async fn attend(gateway: Arc<Gateway>) {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(RECONNECT_MAX);
     }
-}
-
-/// A time-out as the engine tells it, in milliseconds; engines before NRI 0.7 tell none.
-pub(crate) fn told_timeout(milliseconds: i64) -> Option<Duration> {
-    u64::try_from(milliseconds).ok().filter(|&ms| ms > 0).map(Duration::from_millis)
 }

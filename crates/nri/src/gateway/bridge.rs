@@ -1,0 +1,60 @@
+//! What the host asks of the engine, and of the gateway in its place.
+
+use std::sync::Arc;
+
+use nri_runtime::host::{Asking, Callback, Embedder, Given};
+use nri_runtime::validate::Rejection;
+use nri_wire::api::{ContainerEviction, ContainerUpdate, PodSandbox, ValidateContainerAdjustmentRequest};
+use nri_wire::name::PluginName;
+
+use super::Gateway;
+
+/// Stands for the engine towards the host.
+pub(super) struct Bridge {
+    gateway: Arc<Gateway>,
+}
+
+impl Bridge {
+    pub(super) fn new(gateway: &Arc<Gateway>) -> Self {
+        Self { gateway: Arc::clone(gateway) }
+    }
+}
+
+impl Embedder for Bridge {
+    fn update<'a>(
+        &'a self,
+        asking: Asking<'a>,
+        updates: Vec<ContainerUpdate>,
+    ) -> Callback<'a, Vec<ContainerUpdate>> {
+        Box::pin(self.gateway.updates.ask(asking.plugin, updates, Vec::new(), !asking.in_call))
+    }
+
+    fn evict<'a>(&'a self, asking: Asking<'a>, evictions: Vec<ContainerEviction>) -> Callback<'a, ()> {
+        Box::pin(async move {
+            drop(self.gateway.updates.ask(asking.plugin, Vec::new(), evictions, false).await);
+        })
+    }
+
+    fn asked(&self, plugin: &PluginName, given: &Given) {
+        if let Some(recorder) = &self.gateway.recorder {
+            recorder.asked(plugin, given);
+        }
+    }
+
+    fn validate(&self, request: &ValidateContainerAdjustmentRequest) -> Result<(), Rejection> {
+        self.gateway.validator.validate(request)?;
+        let Some(adjust) = &request.adjust else { return Ok(()) };
+        let link = self.gateway.link.borrow();
+        let refusal = link.engine.as_ref().and_then(|engine| engine.refuses(adjust));
+        refusal.map_or(Ok(()), |refusal| Err(Rejection::Other(refusal)))
+    }
+
+    fn admit_pod(
+        &self,
+        pod: &PodSandbox,
+        answered: &[PluginName],
+        connected: &[PluginName],
+    ) -> Result<(), Rejection> {
+        self.gateway.validator.admit_pod(pod, answered, connected)
+    }
+}
