@@ -86,20 +86,20 @@ impl Engine {
         Some(Lost { plugin: plugin.clone(), field, key: change.key.clone(), why })
     }
 
+    /// Why it drops a change, if it does.
     fn drops(&self, field: Field, op: Op, update: bool) -> Option<&'static str> {
-        let old = |since: bool| self.nri.is_some() && !since;
-        if self.name == "docker" && (update || !matches!(field, Field::Env | Field::Mounts)) {
-            return Some("it carries out env and mounts only, and refuses most creations with more");
-        }
-        if old(self.nri.is_some_and(|nri| nri.supports(field))) {
-            return Some("its NRI is too old for the field");
-        }
+        // Of an engine whose version is not known nothing is said.
+        let lacks = |can: &dyn Fn(NriVersion) -> bool| self.nri.is_some_and(|nri| !can(nri));
         match (field, op) {
+            _ if self.name == "docker" && (update || !matches!(field, Field::Env | Field::Mounts)) => {
+                Some("it carries out env and mounts only, and refuses most creations with more")
+            }
+            _ if lacks(&|nri| nri.supports(field)) => Some("its NRI is too old for the field"),
             // Quirk D1: no mark of it gets out of the engine's own merge.
             (Field::Env | Field::Devices, Op::Remove) => {
                 Some("it does not carry out removals of the client's own")
             }
-            (Field::Sysctl, Op::Remove) if old(self.nri.is_some_and(NriVersion::removes_sysctl)) => {
+            (Field::Sysctl, Op::Remove) if lacks(&NriVersion::removes_sysctl) => {
                 Some("its NRI does not carry out removals of sysctls")
             }
             _ => None,

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use nri_runtime::host::{Caller, Failure, Host, Told};
 use nri_wire::api::{
-    Container, CreateContainerResponse, OwningPlugins, PodSandbox, StateChangeEvent, StopContainerResponse,
-    UpdateContainerResponse, ValidateContainerAdjustmentResponse,
+    Container, CreateContainerRequest, CreateContainerResponse, Empty, OwningPlugins, PodSandbox,
+    StateChangeEvent, StopContainerRequest, StopContainerResponse, UpdateContainerRequest,
+    UpdateContainerResponse, UpdatePodSandboxRequest, UpdatePodSandboxResponse,
+    ValidateContainerAdjustmentResponse,
 };
 use nri_wire::event::Event;
 use nri_wire::io::tokio::Request;
@@ -21,7 +23,6 @@ use tracing::warn;
 
 use super::super::Gateway;
 use super::super::observe::{Relay, Relayed};
-use super::Lost;
 use super::known::settle;
 
 /// Takes a request on its way; it is answered before the engine's deadline, whatever plugins do.
@@ -120,72 +121,71 @@ impl Way {
         Ok((host, Caller { deadline: self.arrived + timeout, unknown: self.unknown.clone() }))
     }
 
-    async fn create(
-        self,
-        asked: nri_wire::api::CreateContainerRequest,
-    ) -> Result<CreateContainerResponse, Status> {
-        let _flight = self.gateway.updates.begin(Event::CreateContainer);
+    async fn create(self, asked: CreateContainerRequest) -> Result<CreateContainerResponse, Status> {
+        let event = Event::CreateContainer;
+        let _flight = self.gateway.updates.begin(event);
         let (host, caller) = self.host().await?;
         let (pod, container) = (asked.pod.clone(), asked.container.clone());
-        let id = container.as_ref().map(|container| container.id.clone()).unwrap_or_default();
+        let id = id(container.as_ref());
         let result = host.create_container(asked, caller).await;
         let lost = match &result {
             Ok(created) => self.gateway.loses(&created.merged.changes, &created.merged.evictions),
             Err(_) => Vec::new(),
         };
         lost.iter().for_each(|lost| warn!(container = id, "carried, not applied by this engine: {lost}"));
-        let outcome = result.as_ref().map_or_else(Relay::Failed, Relay::Created);
-        self.observe(Event::CreateContainer, pod.as_ref(), container.as_ref(), outcome, &lost);
+        self.gateway.observe(&Relayed {
+            pod: pod.as_ref(),
+            container: container.as_ref(),
+            lost: &lost,
+            ..self.relayed(event, result.as_ref().map_or_else(Relay::Failed, Relay::Created))
+        });
         let created = result.map_err(|failure| status(&failure))?;
         let mut adjust = created.merged.adjust.into_inner();
         settle(&mut adjust);
         let mut update = created.merged.updates;
         let mut evict = created.merged.evictions.into_iter().map(|evicted| evicted.eviction).collect();
         let length = adjust.encoded_len();
-        self.gateway.updates.fold(Event::CreateContainer, &id, &mut update, &mut evict, length);
+        self.gateway.updates.fold(event, id, &mut update, &mut evict, length);
         Ok(CreateContainerResponse { adjust: Some(adjust), update, evict })
     }
 
-    async fn update(
-        self,
-        asked: nri_wire::api::UpdateContainerRequest,
-    ) -> Result<UpdateContainerResponse, Status> {
-        let _flight = self.gateway.updates.begin(Event::UpdateContainer);
+    async fn update(self, asked: UpdateContainerRequest) -> Result<UpdateContainerResponse, Status> {
+        let event = Event::UpdateContainer;
+        let _flight = self.gateway.updates.begin(event);
         let (host, caller) = self.host().await?;
-        let (pod, container, resources) =
-            (asked.pod.clone(), asked.container.clone(), asked.linux_resources.clone());
-        let id = container.as_ref().map(|container| container.id.clone()).unwrap_or_default();
+        let (pod, container) = (asked.pod.clone(), asked.container.clone());
+        let resources = asked.linux_resources.clone();
         let result = host.update_container(asked, caller).await;
         self.gateway.observe(&Relayed {
-            event: Event::UpdateContainer,
             pod: pod.as_ref(),
             container: container.as_ref(),
             resources: resources.as_ref(),
-            outcome: result.as_ref().map_or_else(Relay::Failed, Relay::Updated),
-            took: self.arrived.elapsed(),
-            lost: &[],
+            ..self.relayed(event, result.as_ref().map_or_else(Relay::Failed, Relay::Updated))
         });
         let updated = result.map_err(|failure| status(&failure))?;
         let mut update = updated.merged.updates;
         let mut evict = updated.merged.evictions.into_iter().map(|evicted| evicted.eviction).collect();
         let length = updated.merged.own.iter().map(prost::Message::encoded_len).sum();
-        self.gateway.updates.fold(Event::UpdateContainer, &id, &mut update, &mut evict, length);
+        self.gateway.updates.fold(event, id(container.as_ref()), &mut update, &mut evict, length);
         update.extend(updated.merged.own);
         Ok(UpdateContainerResponse { update, evict })
     }
 
-    async fn stop(self, asked: nri_wire::api::StopContainerRequest) -> Result<StopContainerResponse, Status> {
-        let _flight = self.gateway.updates.begin(Event::StopContainer);
+    async fn stop(self, asked: StopContainerRequest) -> Result<StopContainerResponse, Status> {
+        let event = Event::StopContainer;
+        let _flight = self.gateway.updates.begin(event);
         let (host, caller) = self.host().await?;
         let (pod, container) = (asked.pod.clone(), asked.container.clone());
-        let id = container.as_ref().map(|container| container.id.clone()).unwrap_or_default();
         let result = host.stop_container(asked, caller).await;
-        let outcome = result.as_ref().map_or_else(Relay::Failed, Relay::Stopped);
-        self.observe(Event::StopContainer, pod.as_ref(), container.as_ref(), outcome, &[]);
+        self.gateway.observe(&Relayed {
+            pod: pod.as_ref(),
+            container: container.as_ref(),
+            ..self.relayed(event, result.as_ref().map_or_else(Relay::Failed, Relay::Stopped))
+        });
         let mut update = result.map_err(|failure| status(&failure))?.merged.updates;
         // The protocol has no place for evictions here; none of those that wait must be lost for that.
         let mut evictions = Vec::new();
-        self.gateway.updates.fold(Event::StopContainer, &id, &mut update, &mut evictions, 0);
+        self.gateway.updates.fold(event, id(container.as_ref()), &mut update, &mut evictions, 0);
         if !evictions.is_empty() {
             warn!(
                 "{} evictions cannot go out with a StopContainer: no engine carries them out",
@@ -195,28 +195,22 @@ impl Way {
         Ok(StopContainerResponse { update })
     }
 
-    async fn update_pod(
-        self,
-        asked: nri_wire::api::UpdatePodSandboxRequest,
-    ) -> Result<nri_wire::api::UpdatePodSandboxResponse, Status> {
-        let _flight = self.gateway.updates.begin(Event::UpdatePodSandbox);
+    async fn update_pod(self, asked: UpdatePodSandboxRequest) -> Result<UpdatePodSandboxResponse, Status> {
+        let event = Event::UpdatePodSandbox;
+        let _flight = self.gateway.updates.begin(event);
         let (host, caller) = self.host().await?;
         let (pod, resources) = (asked.pod.clone(), asked.linux_resources.clone());
         let result = host.update_pod_sandbox(asked, caller).await;
         self.gateway.observe(&Relayed {
-            event: Event::UpdatePodSandbox,
             pod: pod.as_ref(),
-            container: None,
             resources: resources.as_ref(),
-            outcome: result.as_ref().map_or_else(Relay::Failed, Relay::Told),
-            took: self.arrived.elapsed(),
-            lost: &[],
+            ..self.relayed(event, result.as_ref().map_or_else(Relay::Failed, Relay::Told))
         });
-        result.map(|_| Default::default()).map_err(|failure| status(&failure))
+        result.map(|_| UpdatePodSandboxResponse {}).map_err(|failure| status(&failure))
     }
 
     /// One of the nine events that are only told.
-    async fn tell(self, notice: StateChangeEvent) -> Result<nri_wire::api::Empty, Status> {
+    async fn tell(self, notice: StateChangeEvent) -> Result<Empty, Status> {
         let event = notice.event();
         let _flight = self.gateway.updates.begin(event);
         let (host, caller) = self.host().await?;
@@ -231,9 +225,12 @@ impl Way {
         let container = notice.container;
         let result =
             tell(&host, event, &pod, container.as_ref(), caller).await.ok_or_else(|| missing("container"))?;
-        let outcome = result.as_ref().map_or_else(Relay::Failed, Relay::Told);
-        self.observe(event, Some(&pod), container.as_ref(), outcome, &[]);
-        result.map(|_| nri_wire::api::Empty {}).map_err(|failure| status(&failure))
+        self.gateway.observe(&Relayed {
+            pod: Some(&pod),
+            container: container.as_ref(),
+            ..self.relayed(event, result.as_ref().map_or_else(Relay::Failed, Relay::Told))
+        });
+        result.map(|_| Empty {}).map_err(|failure| status(&failure))
     }
 
     /// Our own plugins have validated before: what is left to see is whether others had a hand in it (`policy.md` 10).
@@ -246,16 +243,10 @@ impl Way {
         Ok(ValidateContainerAdjustmentResponse { reject, reason: reason.unwrap_or_default() })
     }
 
-    fn observe(
-        &self,
-        event: Event,
-        pod: Option<&PodSandbox>,
-        container: Option<&Container>,
-        outcome: Relay<'_>,
-        lost: &[Lost],
-    ) {
+    /// What came of it just now, for those who watch; about whom it was is for the caller to add.
+    fn relayed<'a>(&self, event: Event, outcome: Relay<'a>) -> Relayed<'a> {
         let took = self.arrived.elapsed();
-        self.gateway.observe(&Relayed { event, pod, container, resources: None, outcome, took, lost });
+        Relayed { event, pod: None, container: None, resources: None, outcome, took, lost: &[] }
     }
 }
 
@@ -281,6 +272,10 @@ async fn tell(
         _ => return None,
     };
     Some(told)
+}
+
+fn id(container: Option<&Container>) -> &str {
+    container.map_or("", |container| &container.id)
 }
 
 /// What the engine is told: one line, with plugin and reason.
