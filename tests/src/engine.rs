@@ -1,18 +1,19 @@
 //! A real containerd in a folder of its own, started for a test and taken down with all that it left.
 
 use std::fs::{self, OpenOptions};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::image;
 use crate::plugin::Launched;
+use crate::process;
+use crate::wait::{PATIENCE, until_some};
 
 /// The image that test containers run.
 pub const IMAGE: &str = "localhost/test/busybox:1";
 const PAUSE: &str = "localhost/test/pause:1";
-/// Longest a start or a stop of the engine may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A line of containerd: each stands for a generation of NRI.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,12 +133,11 @@ impl Containerd {
     /// # Panics
     /// Where it does not end.
     pub fn end(&mut self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.daemon), signal).ok();
-        let deadline = Instant::now() + PATIENCE;
-        while matches!(self.daemon.try_wait(), Ok(None)) {
-            assert!(Instant::now() < deadline, "containerd does not end:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        process::signal(&self.daemon, signal);
+        let log = self.path("log");
+        let ended = || self.daemon.try_wait().map_or(Some(()), |status| status.map(drop));
+        let said = || fs::read_to_string(log).unwrap_or_default();
+        until_some(ended, || format!("containerd does not end:\n{}", said()));
     }
 
     /// Starts the daemon again, over the state that the last one left.
@@ -227,40 +227,14 @@ impl Containerd {
             self.ctr(&["tasks", "kill", "-s", "9", id]).ok();
             self.ctr(&["tasks", "rm", "-f", id]).ok();
         }
-        if self.is_alive() {
-            let pid = rustix::process::Pid::from_child(&self.daemon);
-            rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
-        }
-        let deadline = Instant::now() + PATIENCE;
-        while matches!(self.daemon.try_wait(), Ok(None)) {
-            if Instant::now() > deadline {
-                self.daemon.kill().ok();
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        process::end(&mut self.daemon, PATIENCE);
         self.kill_shims();
-        let below = self.folder.path().to_string_lossy().into_owned();
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        for target in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
-            if target.starts_with(&below) {
-                rustix::mount::unmount(target, rustix::mount::UnmountFlags::DETACH).ok();
-            }
-        }
+        process::unmount_below(self.folder.path());
     }
 
     fn kill_shims(&self) {
-        let socket = self.cri_socket().to_string_lossy().into_owned();
-        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-                continue;
-            };
-            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            if line.split(|byte| *byte == 0).any(|arg| arg == socket.as_bytes())
-                && let Some(pid) = rustix::process::Pid::from_raw(pid)
-            {
-                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
-            }
-        }
+        let socket = self.cri_socket();
+        process::kill_those_with(|argument| argument == socket.as_os_str().as_bytes());
     }
 }
 

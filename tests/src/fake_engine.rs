@@ -6,9 +6,7 @@
 //! use nri_tests::fake_engine::{FakeEngine, pod, container};
 //! let engine = FakeEngine::bind("/tmp/engine.sock".as_ref())?;
 //! // start `nri gateway --engine-socket /tmp/engine.sock …` here
-//! let client = engine.accept().await;
-//! client.configure().await;
-//! client.synchronize(vec![pod("p1")], vec![]).await;
+//! let client = engine.joined(vec![pod("p1")], vec![]).await;
 //! let answer = client.create(&pod("p1"), &container("c1", "p1")).await.unwrap();
 //! assert_eq!(answer.adjust, None);
 //! # Ok(())
@@ -35,8 +33,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout};
 
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::wait::PATIENCE;
 
 /// A socket to which engine plugins connect.
 #[derive(Debug)]
@@ -99,6 +96,17 @@ impl FakeEngine {
             asked,
             failing,
         }
+    }
+
+    /// Waits for a connection, lets it in, and tells it all that is there.
+    ///
+    /// # Panics
+    /// When nobody registers in time, or it refuses.
+    pub async fn joined(&self, pods: Vec<PodSandbox>, containers: Vec<Container>) -> Client {
+        let client = self.accept().await;
+        client.configure().await;
+        client.synchronize(pods, containers).await;
+        client
     }
 
     /// Waits for a connection and refuses its registration.

@@ -4,19 +4,23 @@ use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use crate::plugin::{Launched, PATIENCE};
+use crate::plugin::Launched;
+use crate::process;
+use crate::wait::until_some;
 
 /// How a gateway is set up.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// What it launches.
     pub plugins: Vec<Launched>,
-    /// Further arguments.
+    /// Further arguments; a flag among them stands in the place of the kit's own.
     pub args: Vec<OsString>,
+    /// Further variables.
+    pub env: Vec<(OsString, OsString)>,
 }
 
 /// A running gateway. It ends with this value, and its launched plugins with it.
@@ -24,6 +28,7 @@ pub struct Gateway {
     process: Child,
     folder: tempfile::TempDir,
     args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
 }
 
 impl Gateway {
@@ -61,11 +66,14 @@ impl Gateway {
                 ("--state-dir", path("state")),
                 ("--control", path("control.sock")),
             ] {
-                args.extend([flag.into(), value.into()]);
+                if !settings.args.iter().any(|given| given == flag) {
+                    args.extend([flag.into(), value.into()]);
+                }
             }
             args.extend(settings.args.iter().cloned());
-            let process = Self::run(&args, folder.path())?;
-            Ok::<_, std::io::Error>(Self { process, folder, args })
+            let env = settings.env.clone();
+            let process = Self::run(&args, &env, folder.path())?;
+            Ok::<_, std::io::Error>(Self { process, folder, args, env })
         };
         start().unwrap_or_else(|error| panic!("the gateway does not start: {error}"))
     }
@@ -107,18 +115,12 @@ impl Gateway {
     /// # Panics
     /// Where that does not happen.
     pub fn wait_for(&self, text: &str, times: usize) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        let line = || {
             let log = self.log();
-            if let Some(line) = log.lines().filter(|line| line.contains(text)).nth(times.saturating_sub(1)) {
-                return line.to_owned();
-            }
-            assert!(
-                Instant::now() < deadline,
-                "the gateway has not said {text:?} {times} times, but:\n{log}"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            let mut lines = log.lines().filter(|line| line.contains(text));
+            lines.nth(times.saturating_sub(1)).map(str::to_owned)
+        };
+        until_some(line, || format!("the gateway has not said {text:?} {times} times, but:\n{}", self.log()))
     }
 
     /// Its process.
@@ -129,7 +131,7 @@ impl Gateway {
 
     /// Sends a signal to it.
     pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.process), signal).ok();
+        process::signal(&self.process, signal);
     }
 
     /// Ends it with a signal, waits for its end, and says how it ended.
@@ -138,17 +140,13 @@ impl Gateway {
     /// Where it does not end.
     pub fn end(&mut self, signal: Signal) -> std::process::ExitStatus {
         self.signal(signal);
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.process.try_wait() {
-                Ok(Some(status)) => return status,
-                Ok(None) => {
-                    assert!(Instant::now() < deadline, "the gateway does not end:\n{}", self.log());
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                Err(error) => panic!("the gateway cannot be waited for: {error}"),
-            }
-        }
+        let log = self.path("log");
+        let ended = || match self.process.try_wait() {
+            Ok(status) => status,
+            Err(error) => panic!("the gateway cannot be waited for: {error}"),
+        };
+        let said = || fs::read_to_string(log).unwrap_or_default();
+        until_some(ended, || format!("the gateway does not end:\n{}", said()))
     }
 
     /// Starts it again in the same folder, and does not wait for it.
@@ -156,7 +154,7 @@ impl Gateway {
     /// # Panics
     /// Where its process does not start.
     pub fn start_again(&mut self) {
-        self.process = Self::run(&self.args, self.folder.path())
+        self.process = Self::run(&self.args, &self.env, self.folder.path())
             .unwrap_or_else(|error| panic!("the gateway does not start again: {error}"));
     }
 
@@ -165,10 +163,11 @@ impl Gateway {
         matches!(self.process.try_wait(), Ok(None))
     }
 
-    fn run(args: &[OsString], folder: &Path) -> std::io::Result<Child> {
+    fn run(args: &[OsString], env: &[(OsString, OsString)], folder: &Path) -> std::io::Result<Child> {
         let log = OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
         Command::new(crate::ours::nri())
             .args(args)
+            .envs(env.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -179,12 +178,6 @@ impl Gateway {
 impl Drop for Gateway {
     /// In order, so that it takes its plugins down; a failed test's gateway that does not obey is killed.
     fn drop(&mut self) {
-        self.signal(Signal::TERM);
-        let deadline = Instant::now() + Duration::from_secs(3);
-        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        self.process.kill().ok();
-        self.process.wait().ok();
+        process::end(&mut self.process, Duration::from_secs(3));
     }
 }

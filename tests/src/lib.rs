@@ -22,7 +22,9 @@ pub mod openmetrics;
 pub mod oracle;
 pub mod ours;
 pub mod plugin;
+pub mod process;
 pub mod proto;
+pub mod wait;
 
 use std::path::PathBuf;
 

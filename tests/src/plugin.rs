@@ -5,13 +5,12 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value as Json, json};
 
-/// Longest that a test waits for something that must happen.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+use crate::process;
+use crate::wait::until_some;
 
 /// Who made a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +158,7 @@ impl Plugin {
 
     /// Sends a signal to it.
     pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.process), signal).ok();
+        process::signal(&self.process, signal);
     }
 
     /// Whether its process runs.
@@ -181,17 +180,10 @@ impl Drop for Plugin {
 /// Where that does not happen.
 #[must_use]
 pub fn until_count(name: &str, output: &Path, event: &str, count: usize) -> Json {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let lines = lines(output);
-        let mut fits = lines.iter().filter(|line| line["event"] == event);
-        if let Some(line) = fits.nth(count.saturating_sub(1)) {
-            return line.clone();
-        }
-        let seen = || lines.iter().map(told).collect::<Vec<_>>().join("\n");
-        assert!(Instant::now() < deadline, "{name} has not written {event} {count} times, but:\n{}", seen());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let fits =
+        || lines(output).into_iter().filter(|line| line["event"] == event).nth(count.saturating_sub(1));
+    let seen = || lines(output).iter().map(told).collect::<Vec<_>>().join("\n");
+    until_some(fits, || format!("{name} has not written {event} {count} times, but:\n{}", seen()))
 }
 
 /// The whole lines of a plugin's output. A line that is still being written is left out.

@@ -5,14 +5,12 @@
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use nri_tests::cri::Cri;
 use nri_tests::engine::Containerd;
+use nri_tests::wait::until;
 use nri_tests::{ours, skipped};
 use serde_json::json;
-
-const PATIENCE: Duration = Duration::from_secs(15);
 
 const NO_MKDIR: &str = "\
 rules:
@@ -96,13 +94,5 @@ impl Drop for Plugin {
     fn drop(&mut self) {
         self.process.kill().ok();
         self.process.wait().ok();
-    }
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,14 +1,15 @@
 //! Wrong input of `nri gateway`, as an operator meets it: what it says, with which exit code, and what goes on
 //! nevertheless. The engine is one that does what a test says.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is the failure report")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the failure report")]
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use nri_tests::fake_engine::{Client, FakeEngine, container, pod};
@@ -32,12 +33,14 @@ fn check(arguments: &[&str], code: i32, expect: &str) {
     assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
 }
 
+/// A gateway that goes on.
+fn spawn(engine: &Path, args: Vec<OsString>) -> Gateway {
+    Gateway::spawn(engine, &Settings { args, ..Settings::default() })
+}
+
 /// The gateway registers and is told of a node without pods.
 async fn connect(engine: &FakeEngine) -> Client {
-    let client = engine.accept().await;
-    client.configure().await;
-    client.synchronize(Vec::new(), Vec::new()).await;
-    client
+    engine.joined(Vec::new(), Vec::new()).await
 }
 
 fn write(path: &Path, text: &str, mode: u32) {
@@ -140,7 +143,7 @@ async fn a_stale_socket_is_replaced() {
     drop(UnixListener::bind(&stale).unwrap());
     let listen = format!("{},mode=0666", stale.display());
     let args = ["--listen", &listen].map(Into::into).to_vec();
-    let gateway = Gateway::spawn(&folder.path().join("engine"), &Settings { args, ..Settings::default() });
+    let gateway = spawn(&folder.path().join("engine"), args);
     let _client = connect(&engine).await;
     let ready = gateway.wait_until_ready(1);
     assert!(ready.contains("engine=containerd/2.3.4 nri=0.12.0"), "{ready}");
@@ -174,9 +177,9 @@ async fn a_plugin_directory_with_wrong_files() {
     ]
     .map(Into::into)
     .to_vec();
-    let gateway = spawn_own(&path("engine"), &path("nri.sock"), args);
+    let gateway = spawn(&path("engine"), args);
     let client = connect(&engine).await;
-    gateway.wait_until_ready();
+    gateway.wait_until_ready(1);
     for (file, why) in [
         ("plugins/30-dangling", "it is no regular file, nor a link to one"),
         ("plugins/40-plain", "it is not executable (chmod +x)"),
@@ -186,7 +189,7 @@ async fn a_plugin_directory_with_wrong_files() {
         ("70-dies", "no licence"),
         ("80-broken", "failed to launch: No such file"),
     ] {
-        let line = gateway.wait_for(why);
+        let line = gateway.wait_for(why, 1);
         assert!(line.contains(file), "{file}: {line}");
     }
     // Both good ones have the same base name and are two plugins; they set the same variable, which is a conflict.
@@ -203,14 +206,14 @@ async fn two_plugins_of_one_name() {
     symlink(example("hello"), path("plugins/10-twin")).unwrap();
     let engine = FakeEngine::bind(&path("engine")).unwrap();
     let args = vec!["--plugin-dir".into(), path("plugins").into()];
-    let gateway = spawn_own(&path("engine"), &path("nri.sock"), args);
+    let gateway = spawn(&path("engine"), args);
     let client = connect(&engine).await;
-    gateway.wait_until_ready();
+    gateway.wait_until_ready(1);
     let script =
         json!({"answers": {"CreateContainer": [{"adjust": {"env": [{"key": "TWIN", "value": "x"}]}}]}});
-    let twin = Plugin::connect(Maker::Ours, &path("nri.sock"), "10-twin", &script, folder.path()).unwrap();
+    let twin = Plugin::connect(Maker::Ours, &gateway.socket(), "10-twin", &script, folder.path()).unwrap();
     twin.until("Synchronize");
-    let line = gateway.wait_for("runs beside");
+    let line = gateway.wait_for("runs beside", 1);
     assert!(line.matches("10-twin").count() >= 2, "{line}");
     assert!(line.contains("which is not known to be the same program of the same user"), "{line}");
     let both = || async {
@@ -228,9 +231,9 @@ async fn a_plugin_directory_that_is_not_there() {
     let engine = FakeEngine::bind(&folder.path().join("engine")).unwrap();
     let missing = folder.path().join("missing");
     let args = vec!["--plugin-dir".into(), missing.clone().into()];
-    let gateway = spawn_own(&folder.path().join("engine"), &folder.path().join("nri.sock"), args);
+    let gateway = spawn(&folder.path().join("engine"), args);
     let client = connect(&engine).await;
-    gateway.wait_until_ready();
+    gateway.wait_until_ready(1);
     let said = format!("plugin-dir {} is not there; no plugin comes from it", missing.display());
     assert!(gateway.log().contains(&said), "{}", gateway.log());
     assert_eq!(
@@ -244,10 +247,10 @@ async fn a_plugin_directory_that_is_not_there() {
 async fn an_engine_that_is_not_there_yet() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("engine");
-    let gateway = spawn_own(&path, &folder.path().join("nri.sock"), Vec::new());
+    let gateway = spawn(&path, Vec::new());
     let engine = format!("engine={}", path.display());
     let says = |text: &str| {
-        let line = gateway.wait_for(text);
+        let line = gateway.wait_for(text, 1);
         assert!(line.contains(&engine), "{line}");
     };
     says("is the engine running, and NRI enabled with this socket_path?");
@@ -267,7 +270,7 @@ async fn an_engine_that_is_not_there_yet() {
     fs::remove_file(&path).unwrap();
     let engine = FakeEngine::bind(&path).unwrap();
     let _client = connect(&engine).await;
-    gateway.wait_until_ready();
+    gateway.wait_until_ready(1);
 }
 
 /// SIGHUP: what can take effect does; what cannot is named; a file that is wrong changes nothing. The service manager
@@ -291,7 +294,8 @@ async fn settings_are_read_again() {
     let file = path("gateway.toml");
     fs::write(&file, "index = \"05\"\n").unwrap();
     let args = vec!["--config".into(), file.clone().into(), "--name".into(), "mine".into()];
-    let gateway = spawn_with(&path("engine"), &path("nri.sock"), args, &[("NOTIFY_SOCKET", path("notify"))]);
+    let env = vec![("NOTIFY_SOCKET".into(), path("notify").into())];
+    let gateway = Gateway::spawn(&path("engine"), &Settings { args, env, ..Settings::default() });
     hears("STATUS=waiting for the engine at ");
     let client = connect(&engine).await;
     assert_eq!(
@@ -303,7 +307,7 @@ async fn settings_are_read_again() {
     // A plugin that is told nothing more, though it did not reconnect.
     let script =
         json!({"answers": {"CreateContainer": [{"adjust": {"env": [{"key": "HELLO", "value": "x"}]}}]}});
-    let hello = Plugin::connect(Maker::Ours, &path("nri.sock"), "10-hello", &script, folder.path()).unwrap();
+    let hello = Plugin::connect(Maker::Ours, &gateway.socket(), "10-hello", &script, folder.path()).unwrap();
     hello.until("Synchronize");
     let adjusted = || async {
         let answer = client.create(&pod("p"), &container("c", "p")).await.unwrap();
@@ -321,7 +325,7 @@ async fn settings_are_read_again() {
     gateway.signal(Signal::HUP);
     hears("RELOADING=1");
     hears("READY=1");
-    gateway.wait_for("needs a restart to take effect: index");
+    gateway.wait_for("needs a restart to take effect: index", 1);
     assert!(!adjusted().await, "{}", gateway.log());
 
     let required = "[plugins.hello]\nevents = [\"RunPodSandbox\"]\n[default-validator]\nrequired-plugins = [\"absent\"]\n";
@@ -336,82 +340,13 @@ async fn settings_are_read_again() {
 
     fs::write(&file, "[plugins.hello]\nevents = [\"Create\"]\n").unwrap();
     gateway.signal(Signal::HUP);
-    let line = gateway.wait_for("the settings stay as they are: ");
+    let line = gateway.wait_for("the settings stay as they are: ", 1);
     assert!(line.contains("gateway.toml:2:10: unknown event \"Create\""), "{line}");
     assert!(!adjusted().await);
     fs::remove_file(&file).unwrap();
     gateway.signal(Signal::HUP);
-    gateway.wait_for("gateway.toml: No such file or directory");
+    gateway.wait_for("gateway.toml: No such file or directory", 1);
     assert!(!adjusted().await);
     gateway.signal(Signal::TERM);
     hears("STOPPING=1");
-}
-
-/// A gateway whose sockets and directories are all the test's own.
-struct Own {
-    process: std::process::Child,
-    log: PathBuf,
-    _folder: tempfile::TempDir,
-}
-
-fn spawn_own(engine: &Path, listen: &Path, args: Vec<std::ffi::OsString>) -> Own {
-    spawn_with(engine, listen, args, &[])
-}
-
-fn spawn_with(engine: &Path, listen: &Path, args: Vec<std::ffi::OsString>, env: &[(&str, PathBuf)]) -> Own {
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("log");
-    let file = fs::File::create(&log).unwrap();
-    let process = Command::new(nri())
-        .arg("gateway")
-        .args([Path::new("--engine-socket"), engine, Path::new("--listen"), listen])
-        .args([Path::new("--state-dir"), &folder.path().join("state")])
-        .args([Path::new("--control"), &folder.path().join("control.sock")])
-        .args(args)
-        .envs(env.iter().cloned())
-        .stdin(Stdio::null())
-        .stdout(file.try_clone().unwrap())
-        .stderr(file)
-        .spawn()
-        .unwrap();
-    Own { process, log, _folder: folder }
-}
-
-impl Own {
-    fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-
-    /// Waits for a line with this text.
-    fn wait_for(&self, text: &str) -> String {
-        for _ in 0..1500 {
-            if let Some(line) = self.log().lines().find(|line| line.contains(text)) {
-                return line.to_owned();
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("the gateway has not said {text:?}, but:\n{}", self.log());
-    }
-
-    fn wait_until_ready(&self) {
-        self.wait_for("ready engine=");
-    }
-
-    fn signal(&self, signal: Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.process), signal).unwrap();
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        self.signal(Signal::TERM);
-        for _ in 0..150 {
-            if matches!(self.process.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
 }

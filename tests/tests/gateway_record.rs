@@ -5,16 +5,15 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use nri_tests::fake_engine::{Client, FakeEngine, container, pod};
 use nri_tests::gateway::{Gateway, Settings};
-use nri_tests::plugin::{Maker, PATIENCE, Plugin};
+use nri_tests::plugin::{Maker, Plugin};
+use nri_tests::wait::until_async as until;
 use nri_tests::{is_root, skipped};
 use nri_wire::api::{Container, LinuxResources};
 use rustix::process::Signal;
 use serde_json::{Value as Json, json};
-use tokio::time::{Instant, sleep};
 
 const SECRET: &str = "correct-horse-battery";
 
@@ -35,9 +34,7 @@ impl Node {
         let mut settings = Settings { args: vec!["--record".into(), record.into()], ..Settings::default() };
         settings.args.extend(args.iter().map(Into::into));
         let gateway = Gateway::spawn(&socket, &settings);
-        let client = engine.accept().await;
-        client.configure().await;
-        client.synchronize(vec![pod("p1")], vec![secretive("c0")]).await;
+        let client = engine.joined(vec![pod("p1")], vec![secretive("c0")]).await;
         let plugin = Plugin::connect(Maker::Ours, &gateway.socket(), "10-a", script, folder.path()).unwrap();
         until("the plugin is active", || plugin.lines().iter().any(|line| line["event"] == "Synchronize"))
             .await;
@@ -51,15 +48,6 @@ impl Node {
     /// Ends the gateway, which writes what waits.
     fn end(mut self) {
         assert_eq!(self.gateway.end(Signal::TERM).code(), Some(0), "{}", self.gateway.log());
-    }
-}
-
-/// Waits without holding up the engine, whose tasks are on the same thread.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}: not in time");
-        sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -9,19 +9,19 @@
 )]
 
 use std::fs::Permissions;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use nri_tests::fake_engine::{Client, FakeEngine, container, pod};
 use nri_tests::gateway::{Gateway, Settings};
 use nri_tests::openmetrics::Samples;
 use nri_tests::ours::nri;
-use nri_tests::plugin::{Launched, Maker, PATIENCE, Plugin};
+use nri_tests::plugin::{Launched, Maker, Plugin};
+use nri_tests::wait::until_async as until;
 use nri_wire::event::Event;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -146,56 +146,31 @@ async fn a_control_socket_that_is_taken() {
     let first = Gateway::spawn(&path("engine.sock"), &Settings::default());
     until("the first one is there", || first.control().exists()).await;
     let engine = FakeEngine::bind(&path("other.sock")).unwrap();
-    let second = Command::new(nri())
-        .args(["gateway", "--engine-socket"])
-        .arg(path("other.sock"))
-        .arg("--listen")
-        .arg(path("nri.sock"))
-        .arg("--state-dir")
-        .arg(path("state"))
-        .arg("--control")
-        .arg(first.control())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut second = Ended(second);
-    let mut lines = BufReader::new(second.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let args = vec!["--control".into(), first.control().into()];
+    let second = Gateway::spawn(&path("other.sock"), &Settings { args, ..Settings::default() });
     let _client = joined(&engine).await;
-    let said = lines.find(|line| line.contains("control socket")).unwrap();
+    let said = second.wait_for("control socket", 1);
     let expect = format!(
         "warning: goes on without a control socket: failed to listen at {}",
         first.control().display()
     );
     assert!(said.starts_with(&expect), "{said}");
     assert!(said.contains(&format!("process {}", first.pid())), "{said}");
-    assert!(lines.any(|line| line.starts_with("ready ")));
+    second.wait_until_ready(1);
     assert_eq!(plugins(&first)["version"], json!(1));
-}
-
-/// A process that ends with the test.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
 }
 
 /// A gateway with metrics and one launched plugin.
 fn start(engine: &Path, metrics: &Path, folder: &Path, script: &Value) -> Gateway {
     let launched = Launched::new(Maker::Ours, "10-launched", script, &folder.join("lines")).unwrap();
     let address = format!("unix:{}", metrics.display());
-    let settings = Settings { plugins: vec![launched], args: vec!["--metrics".into(), address.into()] };
-    Gateway::spawn(engine, &settings)
+    let args = vec!["--metrics".into(), address.into()];
+    Gateway::spawn(engine, &Settings { plugins: vec![launched], args, ..Settings::default() })
 }
 
 /// The gateway, registered and told what is there.
 async fn joined(engine: &FakeEngine) -> Client {
-    let client = engine.accept().await;
-    client.configure().await;
-    client.synchronize(vec![pod("p1")], vec![]).await;
-    client
+    engine.joined(vec![pod("p1")], vec![]).await
 }
 
 /// A plugin that connects, asks for one event and has been told what is there.
@@ -301,13 +276,4 @@ fn scrape(path: &Path) -> Samples {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("application/openmetrics-text; version=1.0.0; charset=utf-8"), "{head}");
     Samples::read(body).unwrap_or_else(|wrong| panic!("{wrong}\n{body}"))
-}
-
-/// Leaves the fake engine time to work meanwhile.
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

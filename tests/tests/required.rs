@@ -4,11 +4,11 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use nri_tests::fake_engine::{Client, FakeEngine, container, pod};
 use nri_tests::gateway::{Gateway, Settings};
 use nri_tests::plugin::{Maker, Plugin};
+use nri_tests::wait::until_some;
 use nri_wire::api::{Container, PodSandbox};
 use nri_wire::event::Event;
 use rustix::process::Signal;
@@ -33,11 +33,8 @@ impl Node {
     }
 
     async fn synchronize(&self, pods: &[&str], containers: &[&str]) -> Client {
-        let client = self.engine.accept().await;
-        client.configure().await;
         let containers = containers.iter().map(|id| container(id, "p")).collect();
-        assert_eq!(client.synchronize(pods.iter().map(|id| pod(id)).collect(), containers).await, []);
-        client
+        self.engine.joined(pods.iter().map(|id| pod(id)).collect(), containers).await
     }
 
     fn plugin(&self, name: &str, script: &Json) -> Plugin {
@@ -53,15 +50,8 @@ impl Node {
 
     /// The file follows a moment later.
     fn until_seen(&self, expect: &str) {
-        let deadline = std::time::Instant::now() + nri_tests::plugin::PATIENCE;
-        while fs::read_to_string(self.seen()).unwrap_or_default() != expect {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "{expect:?}: {:?}",
-                fs::read_to_string(self.seen())
-            );
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        let seen = || fs::read_to_string(self.seen()).unwrap_or_default();
+        until_some(|| (seen() == expect).then_some(()), || format!("{:?}, not {expect:?}", seen()));
     }
 }
 
@@ -177,26 +167,12 @@ async fn a_second_gateway_leaves_the_directory_alone() {
 
     let path = |name: &str| first.folder.path().join(name);
     let engine = FakeEngine::bind(&path("second-engine.sock")).unwrap();
-    let mut command = Command::new(nri_tests::ours::nri());
-    command.arg("gateway");
-    for (flag, value) in [
-        ("--engine-socket", path("second-engine.sock")),
-        ("--listen", path("second.sock")),
-        ("--control", path("second-control.sock")),
-        ("--state-dir", first.gateway.path("state")),
-    ] {
-        command.arg(flag).arg(value);
-    }
-    let log = fs::File::create(path("second.log")).unwrap();
-    let mut second = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-    let client = engine.accept().await;
-    client.configure().await;
-    client.synchronize(vec![], vec![]).await;
+    let args = vec!["--state-dir".into(), first.gateway.path("state").into()];
+    let mut second = Gateway::spawn(&path("second-engine.sock"), &Settings { args, ..Settings::default() });
+    let client = engine.joined(vec![], vec![]).await;
     assert!(client.create(&pod("p"), &container("b", "p")).await.is_ok());
     client.notice(Event::StartContainer, &pod("p"), Some(&container("b", "p"))).await.unwrap();
-    second.kill().unwrap();
-    second.wait().unwrap();
-    let log = fs::read_to_string(path("second.log")).unwrap();
-    assert!(log.contains("another gateway that runs holds it"), "{log}");
+    second.end(Signal::KILL);
+    assert!(second.log().contains("another gateway that runs holds it"), "{}", second.log());
     assert_eq!(fs::read_to_string(first.seen()).unwrap(), "a\n");
 }

@@ -1,12 +1,12 @@
 //! A node: an engine, a client of it, and the socket where plugins connect, which is the engine's own or the gateway's.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use nri_tests::cri::Cri;
 use nri_tests::engine::{self, Containerd, Line};
 use nri_tests::gateway::{self, Gateway};
-use nri_tests::plugin::{self, Launched, Maker, PATIENCE, Plugin};
+use nri_tests::plugin::{self, Launched, Maker, Plugin};
+pub(crate) use nri_tests::wait::until;
 use serde_json::{Value as Json, json};
 
 /// Where plugins are: at the engine itself, or behind the gateway.
@@ -58,8 +58,8 @@ impl Node {
         let engine = Containerd::with(&engine::Settings { line: settings.line, nri, plugins: at_engine })?;
         let cri = Cri::connect(&engine.cri_socket())?;
         let args = settings.args.iter().map(Into::into).collect();
-        let gateway = (place == Place::Behind)
-            .then(|| Gateway::start(&engine.nri_socket(), &gateway::Settings { plugins: at_gateway, args }));
+        let settings = gateway::Settings { plugins: at_gateway, args, ..gateway::Settings::default() };
+        let gateway = (place == Place::Behind).then(|| Gateway::start(&engine.nri_socket(), &settings));
         Ok(Self { cri, gateway, engine, folder })
     }
 
@@ -129,13 +129,4 @@ pub(crate) fn cgroup(spec: &Json, controller: &str, file: &str) -> String {
     let path = Path::new("/sys/fs/cgroup").join(controller).join(path.trim_start_matches('/')).join(file);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     text.trim().to_owned()
-}
-
-/// Waits until something holds.
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }

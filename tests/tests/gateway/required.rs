@@ -7,7 +7,7 @@ use nri_tests::skipped;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::kit::{Node, Place, Settings};
+use crate::kit::{Node, Place, Settings, until};
 
 /// CONF-190, CONF-192, A10 behind the gateway: what the CRI client is told names the plugin, for pods and containers.
 #[test]
@@ -116,9 +116,5 @@ fn containers_that_started_without_the_gateway() {
     node.gateway.as_ref().unwrap().wait_until_ready(4);
     node.cri.remove_pod(&pod).unwrap();
     let file = node.gateway.as_ref().unwrap().path("state").join("seen");
-    let deadline = std::time::Instant::now() + nri_tests::plugin::PATIENCE;
-    while !fs::read_to_string(&file).unwrap().is_empty() {
-        assert!(std::time::Instant::now() < deadline, "the list still has what is gone");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    until("the list has nothing that is gone", || fs::read_to_string(&file).unwrap().is_empty());
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nri_tests::fake_engine::{Client, container, pod};
+use nri_tests::wait::PATIENCE;
 use nri_wire::api::{
     ConfigureResponse, ContainerAdjustment, ContainerUpdate, CreateContainerResponse, KeyValue,
     RegisterPluginRequest, UpdateContainersRequest,
@@ -18,7 +19,7 @@ use tokio::net::UnixStream;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::kit::{Bench, FakePlugin, PATIENCE};
+use super::kit::{Bench, FakePlugin};
 use super::plugins::shares;
 
 /// The engine's own time-out: what it waits for an answer.

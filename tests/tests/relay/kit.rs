@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nri_tests::fake_engine::{Client, FakeEngine};
 use nri_tests::gateway::{Gateway, Settings};
+pub(crate) use nri_tests::wait::PATIENCE;
 use nri_wire::api::{
     ConfigureRequest, ConfigureResponse, Container, Empty, PodSandbox, RegisterPluginRequest,
     SynchronizeRequest, SynchronizeResponse,
@@ -14,9 +15,6 @@ use nri_wire::io::tokio::{Peer, Request, Requests, Role};
 use nri_wire::service::{self, Rpc};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
-
-/// Longer than anything here takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Bench {
     pub(crate) engine: FakeEngine,
@@ -38,9 +36,7 @@ impl Bench {
     /// A gateway at an engine without containers.
     pub(crate) async fn ready(args: &[&str]) -> (Self, Client) {
         let bench = Self::new(args);
-        let client = bench.engine.accept().await;
-        client.configure().await;
-        client.synchronize(Vec::new(), Vec::new()).await;
+        let client = bench.engine.joined(Vec::new(), Vec::new()).await;
         bench.until_ready().await;
         (bench, client)
     }
@@ -71,10 +67,7 @@ impl Bench {
         containers: Vec<Container>,
     ) -> Client {
         client.close();
-        let client = self.engine.accept().await;
-        client.configure().await;
-        client.synchronize(pods, containers).await;
-        client
+        self.engine.joined(pods, containers).await
     }
 
     pub(crate) async fn plugin(&self, index: &str, name: &str) -> FakePlugin {

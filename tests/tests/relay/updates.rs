@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use nri_tests::fake_engine::{container, pod};
+use nri_tests::wait::PATIENCE;
 use nri_wire::api::{CreateContainerResponse, Empty, StopContainerResponse, UpdateContainersRequest};
 use nri_wire::event::{Event, EventMask};
 use nri_wire::service;
 use tokio::time::{Instant, timeout};
 
-use super::kit::{Bench, FakePlugin, PATIENCE};
+use super::kit::{Bench, FakePlugin};
 use super::plugins::shares;
 
 fn asking(id: &str) -> UpdateContainersRequest {

@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::mount::{UnmountFlags, unmount};
-use rustix::process::{Pid, Signal, kill_process};
+use nri_tests::process;
+use nri_tests::wait::PATIENCE;
 
 use crate::Failure;
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Daemon {
     process: Child,
@@ -58,35 +56,10 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        kill_process(Pid::from_child(&self.process), Signal::TERM).ok();
-        let deadline = Instant::now() + PATIENCE;
-        while matches!(self.process.try_wait(), Ok(None)) {
-            if Instant::now() > deadline {
-                self.process.kill().ok();
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        end_those_with(self.folder.path());
-        let below = self.folder.path().to_string_lossy().into_owned();
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        for target in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
-            if target.starts_with(&below) {
-                unmount(target, UnmountFlags::DETACH).ok();
-            }
-        }
-    }
-}
-
-/// Kills processes that have a path below the folder on their command line: monitors and shims of a run that failed.
-fn end_those_with(folder: &Path) {
-    let below = format!("{}/", folder.display());
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let pid =
-            entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()).and_then(Pid::from_raw);
-        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let Some(pid) = pid else { continue };
-        if line.split(|byte| *byte == 0).any(|arg| String::from_utf8_lossy(arg).starts_with(&below)) {
-            kill_process(pid, Signal::KILL).ok();
-        }
+        process::end(&mut self.process, PATIENCE);
+        // Monitors and shims of a run that failed.
+        let below = format!("{}/", self.folder.path().display());
+        process::kill_those_with(|argument| argument.starts_with(below.as_bytes()));
+        process::unmount_below(self.folder.path());
     }
 }
