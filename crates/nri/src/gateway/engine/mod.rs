@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | `session` | one connection, from the registration to its end |
 //! | `relay` | one request of the engine: through the host and back |
+//! | `owners` | its own validation: whether others had a hand in a container |
 //! | `known` | what an engine can do, crashes on, drops |
 //! | `updates` | what plugins ask for on their own account |
 
 mod known;
+mod owners;
 mod relay;
 mod session;
 mod updates;

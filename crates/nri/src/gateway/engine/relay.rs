@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use nri_runtime::host::{Caller, Failure, Host, Told};
 use nri_wire::api::{
-    Container, CreateContainerRequest, CreateContainerResponse, Empty, OwningPlugins, PodSandbox,
-    StateChangeEvent, StopContainerRequest, StopContainerResponse, UpdateContainerRequest,
-    UpdateContainerResponse, UpdatePodSandboxRequest, UpdatePodSandboxResponse,
-    ValidateContainerAdjustmentResponse,
+    Container, CreateContainerRequest, CreateContainerResponse, Empty, PodSandbox, StateChangeEvent,
+    StopContainerRequest, StopContainerResponse, UpdateContainerRequest, UpdateContainerResponse,
+    UpdatePodSandboxRequest, UpdatePodSandboxResponse,
 };
 use nri_wire::event::Event;
 use nri_wire::io::tokio::Request;
@@ -24,19 +23,19 @@ use tracing::warn;
 use super::super::Gateway;
 use super::super::observe::{Relay, Relayed};
 use super::known::settle;
+use super::owners;
 
 /// Takes a request on its way; it is answered before the engine's deadline, whatever plugins do.
 pub(super) fn relay(gateway: &Arc<Gateway>, request: Request, tasks: &mut JoinSet<()>) {
+    if request.method() == service::ValidateContainerAdjustment::METHOD {
+        return owners::validate(request, gateway.settings.name.full());
+    }
     let way = Way {
         gateway: Arc::clone(gateway),
         arrived: Instant::now(),
         timeout: request.timeout(),
         unknown: Unknown::default(),
     };
-    if request.method() == ValidateOwners::METHOD {
-        tasks.spawn(way.answer::<ValidateOwners, _>(request, Way::validate));
-        return;
-    }
     macro_rules! by_method {
         (calls { $($call:ident => $relay:ident;)* } events { $($event:ident { pod $(, $container:ident)? };)* }) => {
             match request.method() {
@@ -233,16 +232,6 @@ impl Way {
         result.map(|_| Empty {}).map_err(|failure| status(&failure))
     }
 
-    /// Our own plugins have validated before: what is left to see is whether others had a hand in it (`policy.md` 10).
-    async fn validate(self, asked: Owners) -> Result<ValidateContainerAdjustmentResponse, Status> {
-        let reason = foreign(&asked, self.gateway.settings.name.full());
-        if let Some(reason) = &reason {
-            warn!("rejected a container: {reason}");
-        }
-        let reject = reason.is_some();
-        Ok(ValidateContainerAdjustmentResponse { reject, reason: reason.unwrap_or_default() })
-    }
-
     /// What came of it just now, for those who watch; about whom it was is for the caller to add.
     fn relayed<'a>(&self, event: Event, outcome: Relay<'a>) -> Relayed<'a> {
         let took = self.arrived.elapsed();
@@ -281,40 +270,4 @@ fn id(container: Option<&Container>) -> &str {
 /// What the engine is told: one line, with plugin and reason.
 fn status(failure: &Failure) -> Status {
     Status::new(Code::Unknown, failure.to_string())
-}
-
-/// ValidateContainerAdjustment, of which nothing is read but what counts here: the rest is as long as the container, and
-/// every creation of the engine waits for this.
-#[derive(Clone, Copy, Debug)]
-struct ValidateOwners;
-
-impl Rpc for ValidateOwners {
-    type Request = Owners;
-    type Response = ValidateContainerAdjustmentResponse;
-    const SERVICE: &'static str = service::ValidateContainerAdjustment::SERVICE;
-    const METHOD: &'static str = service::ValidateContainerAdjustment::METHOD;
-    const REQUEST_NAME: &'static str = service::ValidateContainerAdjustment::REQUEST_NAME;
-    const RESPONSE_NAME: &'static str = service::ValidateContainerAdjustment::RESPONSE_NAME;
-}
-
-/// The member of a ValidateContainerAdjustmentRequest that says who set what.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Owners {
-    #[prost(message, optional, tag = "5")]
-    owners: Option<OwningPlugins>,
-}
-
-/// The first owner in the engine's books that is not the gateway.
-fn foreign(asked: &Owners, own: &str) -> Option<String> {
-    let owners = asked.owners.as_ref()?;
-    let names = owners.owners.values().flat_map(|fields| {
-        fields.simple.values().chain(fields.compound.values().flat_map(|compound| compound.owners.values()))
-    });
-    let other = names
-        .flat_map(|names| names.split(','))
-        .map(|name| name.trim_start_matches('-'))
-        .find(|name| !name.is_empty() && *name != own)?;
-    Some(format!(
-        "plugin {other:?} is connected to the engine itself and changed the container past the gateway; connect it to the gateway's socket"
-    ))
 }
