@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Output};
 
 fn nri(args: &[&str]) -> Output {
@@ -171,7 +172,7 @@ fn a_gateway_of_root_is_for_root() {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let copy = dir.path().join("nri");
-    fs::copy(env!("CARGO_BIN_EXE_nri"), &copy).unwrap();
+    copy_to(&copy);
     let socket = dir.path().join("control.sock");
     let _listener = UnixListener::bind(&socket).unwrap();
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o600)).unwrap();
@@ -186,12 +187,19 @@ fn a_gateway_of_root_is_for_root() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), expect);
 }
 
+/// By a process of its own: what this one has open for writing, a child of another test may hold open as well, and then
+/// it cannot be executed.
+fn copy_to(path: &Path) {
+    let status = Command::new("cp").arg(env!("CARGO_BIN_EXE_nri")).arg(path).status().unwrap();
+    assert!(status.success());
+}
+
 #[test]
 fn root_is_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let copy = dir.path().join("nri");
-    fs::copy(env!("CARGO_BIN_EXE_nri"), &copy).unwrap();
+    copy_to(&copy);
     let mut command = Command::new(copy);
     if rustix::process::geteuid().is_root() {
         command.uid(65534);
