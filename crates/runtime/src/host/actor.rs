@@ -1,6 +1,7 @@
 //! The shell around the core: one task that feeds it, and does what it says.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -59,7 +60,6 @@ pub(super) enum Order {
 /// What happens at the host's own connections and processes.
 #[derive(Debug)]
 enum News {
-    Accepted(UnixStream),
     Register {
         plugin: PluginId,
         request: RegisterPluginRequest,
@@ -105,10 +105,14 @@ pub(super) struct Actor {
     embedder: Arc<dyn Embedder>,
     orders: mpsc::UnboundedReceiver<Order>,
     news: mpsc::UnboundedReceiver<News>,
+    /// Connections, one at a time: what plugins say does not wait behind all that somebody makes in a loop.
+    accepted: mpsc::Receiver<UnixStream>,
     /// For the tasks that bring news. What a peer can put in is bounded by its connection's own limits.
     sender: mpsc::UnboundedSender<News>,
     view: watch::Sender<View>,
     peers: BTreeMap<PluginId, Peer>,
+    /// Executables of connections that have not registered.
+    images: BTreeMap<PluginId, OwnedFd>,
     /// The word to end for processes that live.
     processes: BTreeMap<PluginId, oneshot::Sender<()>>,
     replies: BTreeMap<RequestId, oneshot::Sender<Result<Completion, Failure>>>,
@@ -133,17 +137,20 @@ impl Actor {
         let (sender, news) = mpsc::unbounded_channel();
         let hasher = Hasher::default();
         let mut accepting = JoinSet::new();
+        let (acceptor, accepted) = mpsc::channel(1);
         for listener in listeners {
-            accepting.spawn(accept(listener, sender.clone()));
+            accepting.spawn(accept(listener, acceptor.clone()));
         }
         Self {
             core,
             embedder: embedder.0,
             orders,
             news,
+            accepted,
             sender,
             view,
             peers: BTreeMap::new(),
+            images: BTreeMap::new(),
             processes: BTreeMap::new(),
             replies: BTreeMap::new(),
             launcher: Launcher::new(hasher.clone(), log_lines),
@@ -173,6 +180,7 @@ impl Actor {
                     }
                 },
                 Some(news) = self.news.recv() => self.handle_news(news),
+                Some(stream) = self.accepted.recv() => self.connected(stream),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     self.core.handle_timeout(now());
                 }
@@ -217,9 +225,12 @@ impl Actor {
 
     fn handle_news(&mut self, news: News) {
         match news {
-            News::Accepted(stream) => self.connected(stream),
             News::Register { plugin, request, reply } => {
-                drop(reply.send(self.core.handle_register(plugin, &request, now())));
+                let result = self.core.handle_register(plugin, &request, now());
+                if result.is_ok() {
+                    self.take_digest(plugin);
+                }
+                drop(reply.send(result));
             }
             News::Ask { plugin, request, unknown, reply } => {
                 drop(reply.send(self.core.handle_update_containers(plugin, request, &unknown)));
@@ -252,6 +263,7 @@ impl Actor {
                     if let Some(peer) = self.peers.remove(&plugin) {
                         peer.close(&reason);
                     }
+                    self.images.remove(&plugin);
                     // Dropping the word is the word.
                     self.processes.remove(&plugin);
                 }
@@ -318,30 +330,37 @@ impl Actor {
         let origin = Origin { pid, since: SystemTime::now(), identity: seen.identity, pending };
         match self.core.handle_connected(None, origin, now()) {
             Ok(plugin) => {
-                let peer = self.serve(plugin, stream, seen.exit);
+                self.serve(plugin, stream, seen.exit);
                 if let Some(image) = seen.image {
-                    let (hasher, sender) = (self.hasher.clone(), self.sender.clone());
-                    self.tasks.spawn(async move {
-                        tokio::select! {
-                            sha256 = hasher.digest(image) => drop(sender.send(News::Digest { plugin, sha256 })),
-                            _ = peer.closed() => {}
-                        }
-                    });
+                    self.images.insert(plugin, image);
                 }
             }
             Err(_) => warn!(pid, "too many connections that have not registered: refused"),
         }
     }
 
-    fn serve(&mut self, plugin: PluginId, stream: UnixStream, exit: Option<Exit>) -> Peer {
+    /// Takes the digest of a registered plugin's executable. Who only connects is not worth the work.
+    fn take_digest(&mut self, plugin: PluginId) {
+        let Some((image, peer)) = self.images.remove(&plugin).zip(self.peers.get(&plugin).cloned()) else {
+            return;
+        };
+        let (hasher, sender) = (self.hasher.clone(), self.sender.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                sha256 = hasher.digest(image) => drop(sender.send(News::Digest { plugin, sha256 })),
+                _ = peer.closed() => {}
+            }
+        });
+    }
+
+    fn serve(&mut self, plugin: PluginId, stream: UnixStream, exit: Option<Exit>) {
         let (peer, requests) = Peer::start_with(stream, Role::Runtime, self.trace.clone());
         self.peers.insert(plugin, peer.clone());
         let (sender, embedder) = (self.sender.clone(), Arc::clone(&self.embedder));
         if let Some(exit) = exit {
             self.tasks.spawn(outlive(peer.clone(), exit));
         }
-        self.tasks.spawn(serve(plugin, peer.clone(), requests, sender, embedder));
-        peer
+        self.tasks.spawn(serve(plugin, peer, requests, sender, embedder));
     }
 }
 
@@ -350,10 +369,10 @@ fn now() -> std::time::Instant {
 }
 
 /// Accepts for ever: what fails once may work again (quirk A9).
-async fn accept(listener: Listener, sender: mpsc::UnboundedSender<News>) {
+async fn accept(listener: Listener, sender: mpsc::Sender<UnixStream>) {
     loop {
         match listener.accept().await {
-            Ok(stream) => drop(sender.send(News::Accepted(stream))),
+            Ok(stream) => drop(sender.send(stream).await),
             Err(error) => {
                 warn!(path = %listener.path().display(), "failed to accept: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
