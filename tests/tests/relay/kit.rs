@@ -70,6 +70,13 @@ impl Bench {
         self.engine.joined(pods, containers).await
     }
 
+    /// The gateway's resident memory, in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.gateway.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     pub(crate) async fn plugin(&self, index: &str, name: &str) -> FakePlugin {
         FakePlugin::join(&self.gateway.socket(), index, name, EventMask::ALL).await
     }

@@ -214,6 +214,38 @@ async fn out_of_descriptors() {
     assert!(answer.contains("\"totals\""), "{answer}");
 }
 
+/// Many containers come and go, some of them in vain, and nothing is left of them.
+#[tokio::test]
+async fn containers_come_and_go() {
+    let (bench, client) = Bench::ready(&[]).await;
+    let mut plugin = bench.plugin("10", "a").await;
+    tokio::spawn(async move {
+        while let Some(request) = plugin.requests.next().await {
+            request.answer::<service::Shutdown>(Ok(nri_wire::api::Empty {}));
+        }
+    });
+    let mut memory = 0;
+    for number in 0..1500 {
+        let p = pod(&format!("p{number}"));
+        let mut c = container(&format!("c{number}"), &p.id);
+        c.env = vec![format!("A={}", "x".repeat(10_000))];
+        let mut vain = container(&format!("v{number}"), &p.id);
+        vain.env.clone_from(&c.env);
+        client.notice(Event::RunPodSandbox, &p, None).await.unwrap();
+        client.create(&p, &vain).await.unwrap();
+        client.create(&p, &c).await.unwrap();
+        client.notice(Event::StartContainer, &p, Some(&c)).await.unwrap();
+        client.stop(&p, &c).await.unwrap();
+        client.notice(Event::RemoveContainer, &p, Some(&c)).await.unwrap();
+        client.notice(Event::RemovePodSandbox, &p, None).await.unwrap();
+        if number == 300 {
+            memory = bench.memory();
+        }
+    }
+    // What is left of each would be 12 MB at least.
+    assert!(bench.memory() < memory + (8 << 10), "{memory} -> {} KiB", bench.memory());
+}
+
 /// Nobody reads the log: it is full at some time, and nothing waits for it.
 #[tokio::test]
 async fn a_log_that_nobody_reads() {

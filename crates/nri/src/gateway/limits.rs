@@ -28,6 +28,9 @@ pub(crate) const UPDATE_WEIGHT: usize = 512;
 pub(crate) const UNSOLICITED_ANSWER_MAX: usize = 1 << 20;
 /// Most bytes that the parts of one Synchronize may have together.
 pub(crate) const SYNCHRONIZE_MAX: usize = 1 << 30;
+/// Most containers that are answered and that the engine has not spoken of since: it need not say that it failed to create
+/// one after all.
+pub(crate) const ANSWERED_MAX: usize = 16_384;
 /// How long the end in order waits for requests of the engine that are in flight: its own time-out, and a little.
 pub(crate) const FINISH_MAX: Duration = Duration::from_secs(3);
 /// Longest that the gateway waits for launched plugins before it says that it is ready.

@@ -22,6 +22,7 @@ use nri_wire::event::Event;
 use tracing::{info, warn};
 
 use self::file::SeenFile;
+use super::limits::ANSWERED_MAX;
 use super::observe::{Observer, Relay, Relayed};
 use crate::control::Unseen;
 
@@ -99,7 +100,11 @@ impl Seen {
 
     fn answered(&self, id: &str) {
         if file::is_id(id) {
-            self.shared.lock().answered.insert(id.to_owned());
+            let mut state = self.shared.lock();
+            state.answered.insert(id.to_owned());
+            if state.answered.len() > ANSWERED_MAX {
+                state.answered.pop_first();
+            }
         }
     }
 

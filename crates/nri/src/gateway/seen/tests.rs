@@ -349,3 +349,17 @@ fn until(mut holds: impl FnMut() -> bool) {
         std::thread::yield_now();
     }
 }
+
+/// Containers that are never heard of again take no memory for ever.
+#[test]
+fn what_never_came_to_be_is_forgotten() {
+    let dir = Dir::new();
+    let seen = dir.open();
+    for number in 0..ANSWERED_MAX + 10 {
+        answer(&seen, &format!("c{number:06}"));
+    }
+    assert_eq!(seen.shared.lock().answered.len(), ANSWERED_MAX);
+    tell(&seen, Event::PostCreateContainer, &format!("c{:06}", ANSWERED_MAX + 9));
+    seen.close();
+    assert_eq!(dir.content(), format!("c{:06}\n", ANSWERED_MAX + 9));
+}
