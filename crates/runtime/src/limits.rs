@@ -57,6 +57,8 @@ pub const LOST_PATHS_MAX: usize = 256;
 
 /// What a plugin gets for its Shutdown call (quirk B8).
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
+/// Longest that a host which ends waits for the processes of its plugins to be gone: more than the two graces below.
+pub const END_MAX: Duration = Duration::from_secs(3);
 /// What a launched plugin gets between the end of its connection and SIGTERM.
 pub const EXIT_GRACE: Duration = Duration::from_millis(200);
 /// What a launched plugin gets between SIGTERM and SIGKILL.

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::plugin::Plugin;
 use super::validator::Validator;
 use super::{Command, read};
+use crate::control;
 use crate::failure::Failure;
 
 /// What flags or the file say; what they leave out has its default in [`Settings`].
@@ -149,7 +150,7 @@ impl Gateway {
             metrics: self.metrics,
             name,
             state_dir: self.state_dir.unwrap_or_else(|| "/run/nri/gateway".into()),
-            control: self.control.unwrap_or_else(|| "/run/nri/control.sock".into()),
+            control: self.control.unwrap_or_else(|| control::SOCKET.into()),
             plugins: self.plugins,
             validator: self.default_validator.into(),
         })

@@ -30,7 +30,7 @@ use super::launch::{self, Launched, Launcher};
 use super::listen::Listener;
 use super::outcome::Failure;
 use super::status::{PluginStatus, Totals};
-use crate::limits::{ACCEPT_PAUSE, ORPHAN_GRACE, REFUSAL_GRACE};
+use crate::limits::{ACCEPT_PAUSE, END_MAX, ORPHAN_GRACE, REFUSAL_GRACE};
 
 /// What users of the host ask for.
 #[derive(Debug)]
@@ -190,8 +190,7 @@ impl Actor {
         self.accepting.shutdown().await;
         self.processes.clear();
         self.peers.clear();
-        if timeout(launch::END_MAX, async { while self.tasks.join_next().await.is_some() {} }).await.is_err()
-        {
+        if timeout(END_MAX, async { while self.tasks.join_next().await.is_some() {} }).await.is_err() {
             warn!("some tasks did not end in time");
         }
         self.launcher.end().await;

@@ -17,7 +17,6 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::mpsc;
-use std::time::Duration;
 
 use command_fds::CommandFdExt as _;
 use command_fds::FdMapping;
@@ -33,10 +32,7 @@ use tracing::warn;
 use super::config::Program;
 use super::identity::{Hasher, Identity};
 use super::stderr;
-use crate::limits::{EXIT_GRACE, TERM_GRACE};
-
-/// Most time that a process may take to be gone after the word to end.
-pub(crate) const END_MAX: Duration = Duration::from_secs(3);
+use crate::limits::{END_MAX, EXIT_GRACE, TERM_GRACE};
 
 /// The first descriptor that is neither a plugin's nor one that any program expects something of.
 const FIRST_FREE: i32 = 10;
