@@ -7,9 +7,11 @@
 //! | `actor` | the task that feeds the core and does what it says |
 //! | `call` | calls to plugins |
 //! | [`launch`](self::Program) | processes of launched plugins |
+//! | `stderr` | what those print, as far as a log takes it |
 //! | [`discover`](fn@discover) | the plugin directory |
 //! | [`identity`](Identity) | who connects, from the kernel |
 //! | [`listen`](Listener) | sockets for plugins that connect |
+//! | [`caller`](Caller) | what each request brings along |
 //! | `config`, `outcome`, `given`, `status` | what goes in, what comes out, what can be seen |
 //!
 //! ```no_run

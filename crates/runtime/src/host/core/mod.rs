@@ -16,6 +16,7 @@
 //! | `unasked` | what plugins ask for on their own account |
 //! | `answer` | what an answer does to the request that it belongs to |
 //! | `late` | deadlines, late answers, lost connections |
+//! | `message` | what is sent to plugins and heard from them |
 //! | `fold` | the state of the merge that a request carries along |
 //! | `keep` | what plugins said, for recordings |
 //! | `succession` | the newer process of a plugin takes over from the older |
