@@ -5,22 +5,18 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use nri_wire::api::{
-    Container, Empty, PodSandbox, RegisterPluginRequest, UpdateContainersRequest, UpdateContainersResponse,
-};
+use nri_wire::api::{Container, PodSandbox, RegisterPluginRequest, UpdateContainersRequest};
 use nri_wire::io::Trace;
-use nri_wire::io::tokio::{Peer, Request, Requests, Role};
-use nri_wire::service::{self, Rpc as _};
-use nri_wire::ttrpc::{Code, Status};
+use nri_wire::io::tokio::{Peer, Role};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::call;
 use super::caller::Caller;
-use super::config::{Asking, Embedder, PluginSettings, SharedEmbedder, Tracer};
+use super::config::{Embedder, PluginSettings, SharedEmbedder, Tracer};
 use super::core::{
     Action, CallId, Completion, Core, End, Origin, Permission, PluginId, Refusal, RequestId, SeatId,
     Submission,
@@ -29,8 +25,9 @@ use super::identity::{Exit, Hasher, Sha256, observe};
 use super::launch::{self, Launched, Launcher};
 use super::listen::Listener;
 use super::outcome::Failure;
+use super::serve::{apply, serve};
 use super::status::{PluginStatus, Totals};
-use crate::limits::{ACCEPT_PAUSE, END_MAX, ORPHAN_GRACE, REFUSAL_GRACE};
+use crate::limits::{ACCEPT_PAUSE, END_MAX, ORPHAN_GRACE};
 
 /// What users of the host ask for.
 #[derive(Debug)]
@@ -59,7 +56,7 @@ pub(super) enum Order {
 
 /// What happens at the host's own connections and processes.
 #[derive(Debug)]
-enum News {
+pub(super) enum News {
     Register {
         plugin: PluginId,
         request: RegisterPluginRequest,
@@ -391,111 +388,4 @@ async fn outlive(peer: Peer, exit: Exit) {
         }
         _ = peer.closed() => {}
     }
-}
-
-/// Answers what a plugin asks, one after the other, until the connection ends.
-async fn serve(
-    plugin: PluginId,
-    peer: Peer,
-    mut requests: Requests,
-    sender: mpsc::UnboundedSender<News>,
-    embedder: Arc<dyn Embedder>,
-) {
-    while let Some(request) = requests.next().await {
-        debug!(method = request.method(), "asked by a plugin");
-        match (request.service(), request.method()) {
-            (service::RUNTIME, service::RegisterPlugin::METHOD) => {
-                if let Some(why) = register(plugin, request, &sender).await {
-                    // The reference's plugins lose an answer that the end of the connection follows at once.
-                    drop(timeout(REFUSAL_GRACE, peer.closed()).await);
-                    peer.close(&why);
-                }
-            }
-            (service::RUNTIME, service::UpdateContainers::METHOD) => {
-                update(plugin, request, &sender, &*embedder).await;
-            }
-            (service::RUNTIME, _) => {
-                let status = Status::no_method(request.method());
-                request.refuse(status);
-            }
-            _ => {
-                let status = Status::no_service(request.service());
-                request.refuse(status);
-            }
-        }
-    }
-    let why = peer.closed().await.to_string();
-    drop(sender.send(News::Closed { plugin, why }));
-}
-
-/// Gives the reason if the connection is to end.
-async fn register(
-    plugin: PluginId,
-    request: Request,
-    sender: &mpsc::UnboundedSender<News>,
-) -> Option<String> {
-    let message = match request.decode::<service::RegisterPlugin>() {
-        Ok(message) => message.message,
-        Err(status) => {
-            request.refuse(status);
-            return None;
-        }
-    };
-    let (reply, answer) = oneshot::channel();
-    drop(sender.send(News::Register { plugin, request: message, reply }));
-    match answer.await.unwrap_or(Err(Refusal::NotActive)) {
-        Ok(()) => {
-            request.answer::<service::RegisterPlugin>(Ok(Empty {}));
-            None
-        }
-        Err(refusal) => {
-            let (last, status) = (refusal.is_final(), status(&refusal));
-            let why = status.message.clone();
-            request.refuse(status);
-            last.then_some(why)
-        }
-    }
-}
-
-async fn update(
-    plugin: PluginId,
-    request: Request,
-    sender: &mpsc::UnboundedSender<News>,
-    embedder: &dyn Embedder,
-) {
-    let asked = match request.decode::<service::UpdateContainers>() {
-        Ok(asked) => asked,
-        Err(status) => return request.refuse(status),
-    };
-    let unknown = call::unknown_paths(&asked);
-    let (reply, answer) = oneshot::channel();
-    drop(sender.send(News::Ask { plugin, request: asked.message, unknown, reply }));
-    match answer.await.unwrap_or(Err(Refusal::NotActive)) {
-        Err(refusal) => request.refuse(status(&refusal)),
-        Ok(permission) => {
-            let failed = apply(embedder, permission).await;
-            request.answer::<service::UpdateContainers>(Ok(UpdateContainersResponse { failed }));
-        }
-    }
-}
-
-/// Gives the updates that failed.
-async fn apply(embedder: &dyn Embedder, permission: Permission) -> Vec<nri_wire::api::ContainerUpdate> {
-    let Permission { plugin, passed, in_call } = permission;
-    let asking = Asking { plugin: &plugin, in_call };
-    if !passed.evictions.is_empty() {
-        embedder.evict(asking, passed.evictions.into_iter().map(|evicted| evicted.eviction).collect()).await;
-    }
-    embedder.update(asking, passed.updates).await
-}
-
-fn status(refusal: &Refusal) -> Status {
-    let code = match refusal {
-        Refusal::Name(_) => Code::Unknown,
-        Refusal::Pause(_) | Refusal::TooMany => Code::Unavailable,
-        Refusal::Registered => Code::AlreadyExists,
-        Refusal::NotActive => Code::FailedPrecondition,
-        Refusal::Denied | Refusal::Reserved(_) => Code::PermissionDenied,
-    };
-    Status::new(code, refusal.to_string())
 }

@@ -6,6 +6,7 @@
 //! | `core` | every decision, without sockets, processes and clock |
 //! | `actor` | the task that feeds the core and does what it says |
 //! | `call` | calls to plugins |
+//! | `serve` | what plugins ask of the host |
 //! | [`launch`](self::Program) | processes of launched plugins |
 //! | `stderr` | what those print, as far as a log takes it |
 //! | [`discover`](fn@discover) | the plugin directory |
@@ -45,6 +46,7 @@ mod identity;
 mod launch;
 mod listen;
 mod outcome;
+mod serve;
 mod status;
 mod stderr;
 #[cfg(test)]
