@@ -422,3 +422,29 @@ async fn overlong_answers() {
         siege.holds(&format!("overlong answer {what}")).await;
     }
 }
+
+/// Two answers that are too long together: the container is refused, and the engine is told why.
+#[tokio::test]
+async fn too_long_together() {
+    let mut siege = Siege::lay(&[]).await;
+    let mask = EventMask::NONE.with(Event::CreateContainer);
+    let mut first = FakePlugin::join(&siege.socket(), "60", "long", mask).await;
+    let mut second = FakePlugin::join(&siege.socket(), "61", "longer", mask).await;
+    let long = |key: &str| CreateContainerResponse {
+        adjust: Some(ContainerAdjustment {
+            env: vec![KeyValue { key: key.into(), value: "x".repeat(2_500_000) }],
+            ..ContainerAdjustment::default()
+        }),
+        ..CreateContainerResponse::default()
+    };
+    let (p, c) = (pod("p1"), container("long", "p1"));
+    let (created, ..) = tokio::join!(
+        siege.client.create(&p, &c),
+        async { first.next().await.answer::<service::CreateContainer>(Ok(long("A"))) },
+        async { second.next().await.answer::<service::CreateContainer>(Ok(long("B"))) }
+    );
+    let message = created.unwrap_err().message;
+    assert!(message.contains("60-long") && message.contains("61-longer"), "{message}");
+    drop((first, second));
+    siege.holds("answers that are too long together").await;
+}

@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use nri_runtime::host::{Asking, Callback, Embedder, Given};
 use nri_runtime::validate::Rejection;
-use nri_wire::api::{ContainerEviction, ContainerUpdate, PodSandbox, ValidateContainerAdjustmentRequest};
+use nri_wire::api::{
+    ContainerAdjustment, ContainerEviction, ContainerUpdate, PodSandbox, ValidateContainerAdjustmentRequest,
+};
+use nri_wire::limits::MESSAGE_MAX;
 use nri_wire::name::PluginName;
+use prost::Message as _;
 
 use super::Gateway;
+use super::limits::FRAMING;
 
 /// Stands for the engine towards the host.
 pub(super) struct Bridge {
@@ -43,6 +48,9 @@ impl Embedder for Bridge {
 
     fn validate(&self, request: &ValidateContainerAdjustmentRequest) -> Result<(), Rejection> {
         self.gateway.validator.validate(request)?;
+        if let Some(reason) = too_long(request) {
+            return Err(Rejection::Other(reason));
+        }
         let Some(adjust) = &request.adjust else { return Ok(()) };
         let link = self.gateway.link.borrow();
         let refusal = link.engine.as_ref().and_then(|engine| engine.refuses(adjust));
@@ -57,4 +65,20 @@ impl Embedder for Bridge {
     ) -> Result<(), Rejection> {
         self.gateway.validator.admit_pod(pod, answered, connected)
     }
+}
+
+/// Each plugin's answer fits into a message; all of them together may not, and the engine would be told nothing but a
+/// number of bytes.
+fn too_long(request: &ValidateContainerAdjustmentRequest) -> Option<String> {
+    let updates: usize = request.update.iter().map(|update| update.encoded_len() + FRAMING).sum();
+    let length = request.adjust.as_ref().map_or(0, ContainerAdjustment::encoded_len) + updates;
+    if length + FRAMING <= MESSAGE_MAX {
+        return None;
+    }
+    let names = request.plugins.iter().map(|plugin| format!("{}-{}", plugin.index, plugin.name));
+    let names: Vec<_> = names.collect();
+    Some(format!(
+        "what {} ask for takes {length} bytes together, and the engine takes {MESSAGE_MAX}",
+        names.join(", ")
+    ))
 }

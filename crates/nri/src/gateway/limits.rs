@@ -31,6 +31,8 @@ pub(crate) const SYNCHRONIZE_MAX: usize = 1 << 30;
 /// Most containers that are answered and that the engine has not spoken of since: it need not say that it failed to create
 /// one after all.
 pub(crate) const ANSWERED_MAX: usize = 16_384;
+/// More bytes than are around a message within another one, or around an answer.
+pub(crate) const FRAMING: usize = 32;
 /// How long the end in order waits for requests of the engine that are in flight: its own time-out, and a little.
 pub(crate) const FINISH_MAX: Duration = Duration::from_secs(3);
 /// Longest that the gateway waits for launched plugins before it says that it is ready.
