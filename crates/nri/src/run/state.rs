@@ -29,8 +29,8 @@ const ID_BYTES: usize = 48;
 const LEAVING: &str = "leaving";
 const REMOVAL: Duration = Duration::from_secs(10);
 
-/// How often, and after what pause, a cgroup is tried again whose last process is still going away.
-const CGROUP_TRIES: u32 = 100;
+/// How often, and after what pause, something is removed again that a process still holds which is going away.
+const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The state of this run. Dropping it releases the lock; [`State::remove`] takes everything away.
@@ -198,9 +198,21 @@ fn remove(id: &str, dir: &Path, record: &Record) -> Result<(), Failure> {
         // A directory with a mount in it must not be removed: it could be the host's.
         unmount(point, UnmountFlags::DETACH).map_err(|error| cannot("unmount", point, &error.into()))?;
     }
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(cannot("remove", dir, &error)),
-        _ => Ok(()),
+    remove_all(dir).map_err(|error| cannot("remove", dir, &error))
+}
+
+/// What a runtime that was killed has started may still write there for a moment.
+fn remove_all(dir: &Path) -> std::io::Result<()> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match fs::remove_dir_all(dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && tries < TRIES => {
+                std::thread::sleep(PAUSE);
+            }
+            result => return result,
+        }
     }
 }
 
@@ -230,7 +242,7 @@ fn remove_cgroup(cgroup: &str) {
         return;
     };
     for dir in hierarchies().into_iter().map(|hierarchy| hierarchy.join(name)) {
-        for _ in 0..CGROUP_TRIES {
+        for _ in 0..TRIES {
             kill_all(&dir);
             match fs::remove_dir(&dir) {
                 Err(error) if error.kind() == ErrorKind::ResourceBusy => std::thread::sleep(PAUSE),
