@@ -144,3 +144,20 @@ async fn the_end_comes_after_the_answer() {
         tokio::task::spawn_blocking(move || bench.gateway.end(rustix::process::Signal::TERM)).await.unwrap();
     assert!(status.success(), "{status}");
 }
+
+/// What became unreadable between the start and the engine's arrival ends the gateway: relaying without the plugins that
+/// it should launch would leave containers unadjusted.
+#[tokio::test]
+async fn a_plugin_directory_that_is_gone_ends_it() {
+    let mut bench = Bench::new(&[]);
+    let client = bench.engine.accept().await;
+    let plugins = bench.gateway.path("plugins");
+    std::fs::remove_dir(&plugins).unwrap();
+    std::fs::write(&plugins, "").unwrap();
+    client.configure().await;
+    client.synchronize(Vec::new(), Vec::new()).await;
+    let line = bench.says("error: ").await;
+    assert!(line.contains(&plugins.display().to_string()), "{line}");
+    let status = tokio::task::spawn_blocking(move || bench.gateway.end(rustix::process::Signal::CONT));
+    assert_eq!(status.await.unwrap().code(), Some(3));
+}

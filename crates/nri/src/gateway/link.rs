@@ -8,7 +8,6 @@ use nri_runtime::merge::{Attributed, Evicted};
 use nri_wire::api::{Container, PodSandbox};
 use nri_wire::limits::REQUEST_TIMEOUT;
 use tokio::time::Instant;
-use tracing::error;
 
 use super::Gateway;
 use super::bridge::Bridge;
@@ -28,6 +27,8 @@ pub(super) struct Link {
     pub(super) connects: u64,
     /// When it last did.
     pub(super) since: Option<SystemTime>,
+    /// Why the plugins' side does not start. Without it no request can be answered.
+    failed: Option<String>,
 }
 
 impl Gateway {
@@ -63,7 +64,9 @@ impl Gateway {
             config.containers = containers;
             match Host::spawn(config, Bridge::new(self)) {
                 Ok(host) => drop(self.host.set((host, Instant::now()))),
-                Err(error) => error!("failed to {error}"),
+                Err(error) => {
+                    return self.link.send_modify(|link| link.failed = Some(format!("failed to {error}")));
+                }
             }
         }
         self.link.send_modify(|link| {
@@ -71,6 +74,13 @@ impl Gateway {
             link.connects += 1;
             link.since = Some(SystemTime::now());
         });
+    }
+
+    /// Waits until the plugins' side has failed to start; says why.
+    pub(super) async fn failed(&self) -> String {
+        let mut link = self.link.subscribe();
+        let failed = link.wait_for(|link| link.failed.is_some()).await;
+        failed.ok().and_then(|link| link.failed.clone()).unwrap_or_default()
     }
 
     /// The connection to the engine has ended. Plugins stay, and so does what is known.

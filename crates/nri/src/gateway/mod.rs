@@ -119,9 +119,13 @@ async fn run(mut gateway: Gateway) -> Result<Signal, Failure> {
     let sender = tokio::spawn(send_updates(Arc::clone(&gateway)));
     let ready = tokio::spawn(announce(Arc::clone(&gateway)));
     let signal = loop {
-        match signals.next().await {
+        let signal = tokio::select! {
+            signal = signals.next() => signal,
+            why = gateway.failed() => return Err(Failure::unavailable(why)),
+        };
+        match signal {
             Signal::HangUp => gateway.reload(),
-            signal @ (Signal::Terminate | Signal::Interrupt) => break signal,
+            Signal::Terminate | Signal::Interrupt => break signal,
         }
     };
     info!("{signal}: the gateway ends");
