@@ -10,6 +10,7 @@
 //! | `register` | from the connection to the subscription |
 //! | `join` | from the subscription to the first event: the snapshot, the cut, the last part |
 //! | `renew` | plugins whose picture of the node is false are told anew |
+//! | `queue` | a plugin's queue, and how long it has for a request |
 //! | `request` | one request on its way through the plugins |
 //! | `finish` | its end |
 //! | `required` | who counts as having answered, and what the embedding runtime says to that |
@@ -31,6 +32,7 @@ mod keep;
 mod late;
 mod message;
 mod plugin;
+mod queue;
 mod register;
 mod renew;
 mod request;
