@@ -121,7 +121,7 @@ fn flood(node: &mut Node, pod: &str) {
             "linux": {"resources": {"cpu": {"shares": {"value": 100 + shares}}}}}]);
         if !flooding.tell(&json!({"do": "update", "update": update})) {
             // It does not read the refusals that it causes, and has been closed for that.
-            assert!(node.gateway.as_ref().unwrap().log().contains("40-flooding"), "{}", node.report());
+            node.gateway.as_ref().unwrap().wait_for("40-flooding", 1);
             break;
         }
         if shares % 500 == 0 {

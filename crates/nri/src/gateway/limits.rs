@@ -33,8 +33,10 @@ pub(crate) const SYNCHRONIZE_MAX: usize = 1 << 30;
 pub(crate) const ANSWERED_MAX: usize = 16_384;
 /// More bytes than are around a message within another one, or around an answer.
 pub(crate) const FRAMING: usize = 32;
-/// How long the end in order waits for requests of the engine that are in flight: its own time-out, and a little.
-pub(crate) const FINISH_MAX: Duration = Duration::from_secs(3);
+/// How much longer than the engine's own time-out the end in order waits for its requests that are in flight.
+pub(crate) const FINISH_MORE: Duration = Duration::from_secs(1);
+/// Longest that it waits for them: less than service managers wait for us.
+pub(crate) const FINISH_MAX: Duration = Duration::from_secs(10);
 /// Longest that the gateway waits for launched plugins before it says that it is ready.
 pub(crate) const READY_MAX: Duration = Duration::from_secs(10);
 

@@ -35,7 +35,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nri_runtime::host::{Config, Host, Listener};
-use nri_wire::api::ContainerUpdate;
+use nri_wire::api::{ContainerEviction, ContainerUpdate};
+use nri_wire::event::Event;
 use nri_wire::name::PluginName;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -262,6 +263,21 @@ impl Gateway {
         self.observers.iter().for_each(|observer| observer.relayed(relayed));
     }
 
+    /// Puts what plugins ask for on their own account into an answer to the engine, as far as that can carry it, and tells
+    /// those who watch. What the engine then makes of it, it says to nobody.
+    fn fold(
+        &self,
+        event: Event,
+        id: &str,
+        updates: &mut Vec<ContainerUpdate>,
+        evictions: &mut Vec<ContainerEviction>,
+        length: usize,
+    ) {
+        for (plugin, folded) in self.updates.fold(event, id, updates, evictions, length) {
+            self.observers.iter().for_each(|observer| observer.unsolicited(&plugin, &folded, 0));
+        }
+    }
+
     /// Waits for the answers that the engine waits for: without them containers would start unadjusted.
     async fn finish(&self) {
         let answered = async {
@@ -269,6 +285,7 @@ impl Gateway {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        drop(timeout(limits::FINISH_MAX, answered).await);
+        let patience = (self.request_timeout() + limits::FINISH_MORE).min(limits::FINISH_MAX);
+        drop(timeout(patience, answered).await);
     }
 }

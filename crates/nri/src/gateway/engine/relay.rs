@@ -144,7 +144,7 @@ impl Way {
         let mut update = created.merged.updates;
         let mut evict = created.merged.evictions.into_iter().map(|evicted| evicted.eviction).collect();
         let length = adjust.encoded_len();
-        self.gateway.updates.fold(event, id, &mut update, &mut evict, length);
+        self.gateway.fold(event, id, &mut update, &mut evict, length);
         Ok(CreateContainerResponse { adjust: Some(adjust), update, evict })
     }
 
@@ -165,7 +165,7 @@ impl Way {
         let mut update = updated.merged.updates;
         let mut evict = updated.merged.evictions.into_iter().map(|evicted| evicted.eviction).collect();
         let length = updated.merged.own.iter().map(prost::Message::encoded_len).sum();
-        self.gateway.updates.fold(event, id(container.as_ref()), &mut update, &mut evict, length);
+        self.gateway.fold(event, id(container.as_ref()), &mut update, &mut evict, length);
         update.extend(updated.merged.own);
         Ok(UpdateContainerResponse { update, evict })
     }
@@ -184,7 +184,7 @@ impl Way {
         let mut update = result.map_err(|failure| status(&failure))?.merged.updates;
         // The protocol has no place for evictions here; none of those that wait must be lost for that.
         let mut evictions = Vec::new();
-        self.gateway.updates.fold(event, id(container.as_ref()), &mut update, &mut evictions, 0);
+        self.gateway.fold(event, id(container.as_ref()), &mut update, &mut evictions, 0);
         if !evictions.is_empty() {
             warn!(
                 "{} evictions cannot go out with a StopContainer: no engine carries them out",

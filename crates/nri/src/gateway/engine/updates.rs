@@ -124,7 +124,7 @@ impl Updates {
     }
 
     /// Puts what waits into an answer to `event`, which can carry it: one update per container, none of the answer's own
-    /// (`id`), and as much as fits beside the `length` bytes of the rest of the answer.
+    /// (`id`), and as much as fits beside the `length` bytes of the rest of the answer. Gives what goes that way.
     pub(crate) fn fold(
         &self,
         event: Event,
@@ -132,14 +132,15 @@ impl Updates {
         updates: &mut Vec<ContainerUpdate>,
         evictions: &mut Vec<ContainerEviction>,
         length: usize,
-    ) {
+    ) -> Vec<(PluginName, Vec<ContainerUpdate>)> {
         let mut room = UNSOLICITED_ANSWER_MAX.saturating_sub(length + self::length(updates, evictions));
         let mut taken: BTreeSet<String> = updates.iter().map(|update| update.container_id.clone()).collect();
         taken.insert(id.to_owned());
         let mut state = self.state();
         if state.delicate && event == Event::StopContainer {
-            return;
+            return Vec::new();
         }
+        let mut folded = Vec::new();
         state.queue.retain(|wish| !wish.has_failed());
         for wish in std::mem::take(&mut state.queue) {
             let free = wish.updates.iter().all(|update| !taken.contains(&update.container_id));
@@ -147,15 +148,17 @@ impl Updates {
             taken.extend(wish.updates.iter().map(|update| update.container_id.clone()));
             if free && wish.length <= room && wish.has_distinct_targets() {
                 room -= wish.length;
-                updates.extend(wish.updates);
+                updates.extend(wish.updates.iter().cloned());
                 evictions.extend(wish.evictions);
                 if let Some(reply) = wish.reply {
                     drop(reply.send(Vec::new()));
                 }
+                folded.push((wish.plugin, wish.updates));
             } else {
                 state.queue.push_back(wish);
             }
         }
+        folded
     }
 
     /// There is an engine, and its NRI version is this, as far as that can be known.
