@@ -24,8 +24,9 @@ use super::plugins::shares;
 
 /// The engine's own time-out: what it waits for an answer.
 const IN_TIME: Duration = Duration::from_secs(2);
-/// What a hostile peer may add to the gateway's memory, in KiB. An allocator does not give back at once.
-const MEMORY: u64 = 96 << 10;
+/// What a hostile peer may add to the gateway's memory, in KiB. An allocator does not give back at once what a few messages
+/// of the greatest length took, decoded; what grows with their number would be gigabytes.
+const MEMORY: u64 = 256 << 10;
 /// What it may add to the log, in bytes.
 const LOG: usize = 48 << 10;
 

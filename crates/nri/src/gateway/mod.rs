@@ -273,8 +273,9 @@ impl Gateway {
         evictions: &mut Vec<ContainerEviction>,
         length: usize,
     ) {
-        for (plugin, folded) in self.updates.fold(event, id, updates, evictions, length) {
-            self.observers.iter().for_each(|observer| observer.unsolicited(&plugin, &folded, 0));
+        for (plugin, place) in self.updates.fold(event, id, updates, evictions, length) {
+            let folded = updates.get(place).unwrap_or_default();
+            self.observers.iter().for_each(|observer| observer.unsolicited(&plugin, folded, 0));
         }
     }
 

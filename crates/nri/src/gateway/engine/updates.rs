@@ -14,6 +14,7 @@
 //! request, longer after a stop, and a stop's answer carries nothing that can wait.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -124,7 +125,7 @@ impl Updates {
     }
 
     /// Puts what waits into an answer to `event`, which can carry it: one update per container, none of the answer's own
-    /// (`id`), and as much as fits beside the `length` bytes of the rest of the answer. Gives what goes that way.
+    /// (`id`), and as much as fits beside the `length` bytes of the rest of the answer. Gives where in `updates` whose stand.
     pub(crate) fn fold(
         &self,
         event: Event,
@@ -132,7 +133,7 @@ impl Updates {
         updates: &mut Vec<ContainerUpdate>,
         evictions: &mut Vec<ContainerEviction>,
         length: usize,
-    ) -> Vec<(PluginName, Vec<ContainerUpdate>)> {
+    ) -> Vec<(PluginName, Range<usize>)> {
         let mut room = UNSOLICITED_ANSWER_MAX.saturating_sub(length + self::length(updates, evictions));
         let mut taken: BTreeSet<String> = updates.iter().map(|update| update.container_id.clone()).collect();
         taken.insert(id.to_owned());
@@ -148,12 +149,13 @@ impl Updates {
             taken.extend(wish.updates.iter().map(|update| update.container_id.clone()));
             if free && wish.length <= room && wish.has_distinct_targets() {
                 room -= wish.length;
-                updates.extend(wish.updates.iter().cloned());
+                let begin = updates.len();
+                updates.extend(wish.updates);
                 evictions.extend(wish.evictions);
                 if let Some(reply) = wish.reply {
                     drop(reply.send(Vec::new()));
                 }
-                folded.push((wish.plugin, wish.updates));
+                folded.push((wish.plugin, begin..updates.len()));
             } else {
                 state.queue.push_back(wish);
             }
