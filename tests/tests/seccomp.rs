@@ -369,12 +369,13 @@ fn bad_usage() {
     std::fs::write(&file, "").unwrap();
     let listener = Listener::start(folder.path().join("s"), &[]);
     let (file, used) = (file.to_str().unwrap().to_owned(), listener.socket.to_str().unwrap().to_owned());
+    let below = format!("{file}/s");
     for (args, code, text) in [
         (vec!["/tmp/s", "--action", "deny"], 2, "expected log, continue"),
         (vec!["/tmp/s", "--syscall", "mkdri=log"], 2, "no system call is named \"mkdri\""),
-        (vec![&file], 2, "is no socket"),
-        (vec!["/nonexistent/s"], 3, "failed to listen at /nonexistent/s"),
-        (vec![&used], 3, "somebody listens at"),
+        (vec![&file], 2, "something that is no socket"),
+        (vec![&below], 3, "failed to listen at"),
+        (vec![&used], 3, "listens there"),
     ] {
         let output = Command::new(nri()).args(["seccomp", "listen"]).args(&args).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -22,7 +22,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::report::{Engine, Report, Unseen};
-pub(crate) use self::server::{Server, Source};
+pub(crate) use self::server::{Server, Source, is_trusted};
 
 /// Where a gateway listens unless `--control` says otherwise.
 pub(crate) const SOCKET: &str = "/run/nri/control.sock";

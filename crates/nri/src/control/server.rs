@@ -82,7 +82,7 @@ async fn converse(mut stream: UnixStream, source: Arc<dyn Source>) {
 }
 
 /// Root, or who could do all that we can.
-pub(super) fn is_trusted(uid: u32) -> bool {
+pub(crate) fn is_trusted(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 

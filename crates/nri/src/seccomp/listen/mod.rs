@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use nri_runtime::host;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
@@ -25,7 +26,6 @@ use tokio::task::JoinSet;
 use self::answer::{Answer, Answers, SyscallAnswer};
 use self::notification::Notification;
 use self::sender::{Container, Delivery};
-use self::socket::Socket;
 use crate::failure::Failure;
 
 /// Most descriptors that are watched at a time; the usual limit of open files is 1024.
@@ -75,14 +75,14 @@ fn start(args: &Args) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::unavailable(format!("failed to start: {error}")))?;
     runtime.block_on(async {
-        let socket = Socket::bind(&args.socket)?;
+        let socket = socket::bind(&args.socket)?;
         let answers = Answers::new(args.action, &args.syscalls);
         Listener { socket, answers: Arc::new(answers), once: args.once }.run().await
     })
 }
 
 struct Listener {
-    socket: Socket,
+    socket: host::Listener,
     answers: Arc<Answers>,
     once: bool,
 }
@@ -100,7 +100,7 @@ impl Listener {
             tokio::select! {
                 _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
-                stream = self.socket.accept(), if senders.len() < SENDERS_MAX => {
+                stream = socket::accept(&self.socket), if senders.len() < SENDERS_MAX => {
                     if let Some(stream) = stream {
                         senders.spawn(sender::receive(stream, deliver.clone()));
                     }
