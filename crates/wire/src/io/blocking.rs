@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Reply, Trace};
+pub use super::Request;
+use super::{Answers, Reply, Trace};
 pub use crate::connection::Role;
 use crate::connection::{
-    CallFailure, CallId, CallRefused, Closed, Connection, Event, Incoming, Outgoing, Output,
+    CallFailure, CallId, CallRefused, Closed, Connection, Event, Incoming, Outgoing, Output, RequestId,
 };
 use crate::limits::{ANSWER_WRITE_TIMEOUT, READ_SIZE};
 use crate::service::Rpc;
@@ -40,13 +41,6 @@ const WAIT_MIN: Duration = Duration::from_millis(1);
 #[derive(Clone)]
 pub struct Peer {
     inner: Arc<Inner>,
-}
-
-/// A request of the peer. Dropping it unanswered answers `Internal`.
-pub struct Request {
-    inner: Arc<Inner>,
-    incoming: Incoming,
-    answered: bool,
 }
 
 /// Where the answer to a call can be had that came to its deadline. Dropping it drops the answer.
@@ -133,7 +127,7 @@ impl Peer {
         match self.inner.wait(None, |state| state.requests.pop_front()) {
             Ok(incoming) => {
                 super::trace_request(&incoming, self.inner.trace());
-                Ok(Request { inner: Arc::clone(&self.inner), incoming, answered: false })
+                Ok(Request::new(Arc::<Inner>::clone(&self.inner), incoming))
             }
             Err(Missed::Closed(closed)) => Err(closed),
             Err(Missed::Late) => Err(self.inner.reason()),
@@ -163,75 +157,14 @@ impl std::fmt::Debug for Peer {
     }
 }
 
-impl Request {
-    /// Full name of the service.
-    #[must_use]
-    pub fn service(&self) -> &str {
-        &self.incoming.service
+impl Answers for Inner {
+    fn trace(&self) -> Option<&dyn Trace> {
+        self.trace.as_deref()
     }
 
-    /// Name of the method.
-    #[must_use]
-    pub fn method(&self) -> &str {
-        &self.incoming.method
-    }
-
-    /// How long the peer waits, counted from when it sent the request; zero if it has given up.
-    #[must_use]
-    pub fn timeout(&self) -> Option<Duration> {
-        self.incoming.timeout
-    }
-
-    /// The encoded request.
-    #[must_use]
-    pub fn payload(&self) -> &Bytes {
-        &self.incoming.payload
-    }
-
-    /// The request, scanned and decoded.
-    ///
-    /// # Errors
-    /// What the peer is to be told.
-    pub fn decode<R: Rpc>(&self) -> Result<Reply<R::Request>, Status> {
-        super::request::<R>(&self.incoming)
-    }
-
-    /// Answers. One that is too long becomes `ResourceExhausted`.
-    pub fn answer<R: Rpc>(self, result: Result<R::Response, Status>) {
-        self.answer_with::<R>(result, &[]);
-    }
-
-    /// Answers, with bytes that are put behind the encoded response.
-    #[expect(clippy::needless_pass_by_value, reason = "an answer is given away, as in `answer`")]
-    pub fn answer_with<R: Rpc>(mut self, result: Result<R::Response, Status>, appendix: &[u8]) {
-        let message = super::answer(&self.incoming, &result, appendix, self.inner.trace());
-        self.send(message);
-    }
-
-    /// Answers with a failure.
-    pub fn refuse(mut self, status: Status) {
-        let message = super::answer::<()>(&self.incoming, &Err(status), &[], self.inner.trace());
-        self.send(message);
-    }
-
-    fn send(&mut self, message: Outgoing) {
-        self.answered = true;
-        self.inner.lock().connection.answer(self.incoming.id, message);
-        self.inner.flush(Instant::now() + ANSWER_WRITE_TIMEOUT);
-    }
-}
-
-impl Drop for Request {
-    fn drop(&mut self) {
-        if !self.answered {
-            self.send(Outgoing::failure(&Status::new(Code::Internal, "the request was dropped")));
-        }
-    }
-}
-
-impl std::fmt::Debug for Request {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Request({} {:?})", self.incoming.method, self.incoming.id)
+    fn answer(&self, request: RequestId, message: Outgoing) {
+        self.lock().connection.answer(request, message);
+        self.flush(Instant::now() + ANSWER_WRITE_TIMEOUT);
     }
 }
 
@@ -325,10 +258,6 @@ impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that runs under the lock leaves the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn trace(&self) -> Option<&dyn Trace> {
-        self.trace.as_deref()
     }
 
     fn reason(&self) -> Closed {

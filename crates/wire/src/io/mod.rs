@@ -5,6 +5,7 @@
 
 #[cfg(feature = "blocking")]
 pub mod blocking;
+mod request;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
@@ -13,6 +14,8 @@ use std::fmt;
 use bytes::Bytes;
 use prost::Message;
 
+use self::request::Answers;
+pub use self::request::Request;
 use crate::connection::{CallFailure, Closed, Incoming, Outgoing};
 use crate::scan::{Row, ScanError, Unknown, scan, scan_before_decoding};
 use crate::service::Rpc;

@@ -144,6 +144,7 @@ pub fn scan(row: Row, bytes: &[u8]) -> Result<Unknown, ScanError> {
 
 /// The same for a message that is decoded right after: decoding checks every string anyway, so that [`scan`] need
 /// look at them only where it failed, to name the one.
+#[cfg(any(feature = "tokio", feature = "blocking"))]
 pub(crate) fn scan_before_decoding(row: Row, bytes: &[u8]) -> Result<Unknown, ScanError> {
     Scanner { elements: 0, unknown: Unknown::default(), texts: false }.run(row, bytes)
 }

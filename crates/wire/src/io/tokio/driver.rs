@@ -16,7 +16,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::super::Trace;
+use super::super::{Answers, Trace};
 use crate::connection::{
     CallFailure, CallId, CallRefused, Closed, Connection, Event, Incoming, Outgoing, Output, RequestId, Role,
 };
@@ -79,6 +79,17 @@ impl std::fmt::Debug for Inner {
     }
 }
 
+impl Answers for Inner {
+    fn trace(&self) -> Option<&dyn Trace> {
+        self.trace.as_deref()
+    }
+
+    fn answer(&self, request: RequestId, message: Outgoing) {
+        self.lock().connection.answer(request, message);
+        self.flush();
+    }
+}
+
 impl Inner {
     pub(super) fn new(role: Role, writer: OwnedWriteHalf, trace: Option<Arc<dyn Trace>>) -> Self {
         let state = State {
@@ -104,10 +115,6 @@ impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that runs under the lock leaves the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn trace(&self) -> Option<&dyn Trace> {
-        self.trace.as_deref()
     }
 
     pub(super) fn begin(
@@ -173,11 +180,6 @@ impl Inner {
 
     pub(super) fn is_over(&self) -> bool {
         self.lock().is_over
-    }
-
-    pub(super) fn answer(&self, request: RequestId, message: Outgoing) {
-        self.lock().connection.answer(request, message);
-        self.flush();
     }
 
     /// Nobody waits for the answer any more.

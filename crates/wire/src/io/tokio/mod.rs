@@ -8,18 +8,16 @@ mod driver;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Reply, Trace};
+pub use super::Request;
+use super::{Answers as _, Reply, Trace};
 pub use crate::connection::Role;
-use crate::connection::{CallId, CallRefused, Closed, Incoming, Outgoing};
+use crate::connection::{CallId, CallRefused, Closed, Incoming};
 use crate::service::Rpc;
-use crate::ttrpc::{Code, Status};
 use driver::{Inner, Outcome, drive};
 
 /// Why a call has no response.
@@ -35,13 +33,6 @@ pub struct Peer {
 pub struct Requests {
     receiver: mpsc::UnboundedReceiver<Incoming>,
     open: Arc<Open>,
-}
-
-/// A request of the peer. Dropping it unanswered answers `Internal`.
-pub struct Request {
-    inner: Arc<Inner>,
-    incoming: Incoming,
-    answered: bool,
 }
 
 /// Where the answer to a call can be had that came to its deadline. Dropping it drops the answer.
@@ -160,7 +151,7 @@ impl Requests {
         let incoming = self.receiver.recv().await?;
         let inner = &self.open.0;
         super::trace_request(&incoming, inner.trace());
-        Some(Request { inner: Arc::clone(inner), incoming, answered: false })
+        Some(Request::new(Arc::<Inner>::clone(inner), incoming))
     }
 }
 
@@ -169,7 +160,7 @@ impl Drop for Requests {
     fn drop(&mut self) {
         self.receiver.close();
         while let Ok(incoming) = self.receiver.try_recv() {
-            drop(Request { inner: Arc::clone(&self.open.0), incoming, answered: false });
+            drop(Request::new(Arc::<Inner>::clone(&self.open.0), incoming));
         }
     }
 }
@@ -177,77 +168,6 @@ impl Drop for Requests {
 impl std::fmt::Debug for Requests {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Requests").finish_non_exhaustive()
-    }
-}
-
-impl Request {
-    /// Full name of the service.
-    #[must_use]
-    pub fn service(&self) -> &str {
-        &self.incoming.service
-    }
-
-    /// Name of the method.
-    #[must_use]
-    pub fn method(&self) -> &str {
-        &self.incoming.method
-    }
-
-    /// How long the peer waits, counted from when it sent the request; zero if it has given up.
-    #[must_use]
-    pub fn timeout(&self) -> Option<Duration> {
-        self.incoming.timeout
-    }
-
-    /// The encoded request.
-    #[must_use]
-    pub fn payload(&self) -> &Bytes {
-        &self.incoming.payload
-    }
-
-    /// The request, scanned and decoded.
-    ///
-    /// # Errors
-    /// What the peer is to be told.
-    pub fn decode<R: Rpc>(&self) -> Result<Reply<R::Request>, Status> {
-        super::request::<R>(&self.incoming)
-    }
-
-    /// Answers. One that is too long becomes `ResourceExhausted`.
-    pub fn answer<R: Rpc>(self, result: Result<R::Response, Status>) {
-        self.answer_with::<R>(result, &[]);
-    }
-
-    /// Answers, with bytes that are put behind the encoded response.
-    #[expect(clippy::needless_pass_by_value, reason = "an answer is given away, as in `answer`")]
-    pub fn answer_with<R: Rpc>(mut self, result: Result<R::Response, Status>, appendix: &[u8]) {
-        let message = super::answer(&self.incoming, &result, appendix, self.inner.trace());
-        self.send(message);
-    }
-
-    /// Answers with a failure.
-    pub fn refuse(mut self, status: Status) {
-        let message = super::answer::<()>(&self.incoming, &Err(status), &[], self.inner.trace());
-        self.send(message);
-    }
-
-    fn send(&mut self, message: Outgoing) {
-        self.answered = true;
-        self.inner.answer(self.incoming.id, message);
-    }
-}
-
-impl Drop for Request {
-    fn drop(&mut self) {
-        if !self.answered {
-            self.send(Outgoing::failure(&Status::new(Code::Internal, "the request was dropped")));
-        }
-    }
-}
-
-impl std::fmt::Debug for Request {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Request({} {:?})", self.incoming.method, self.incoming.id)
     }
 }
 
