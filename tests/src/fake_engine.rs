@@ -26,9 +26,10 @@ use nri_wire::api::{
 };
 use nri_wire::event::Event;
 use nri_wire::io::tokio::{CallError, Peer, Requests, Role};
-use nri_wire::service::{self, Rpc};
+use nri_wire::service::{self, Notice as _, Rpc};
 use nri_wire::synchronize::Parts;
 use nri_wire::ttrpc::{Code, Status};
+use nri_wire::with_notice;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout};
@@ -222,28 +223,11 @@ impl Client {
             let notice = StateChangeEvent { event: event.into(), pod, container };
             return self.call::<service::StateChange>(&notice).await.map(drop);
         }
-        macro_rules! as_call {
-            ($($event:ident { $($field:ident),* } as $request:ident;)*) => {
-                match event {
-                    $(Event::$event => {
-                        let request = nri_wire::api::$request { $($field),* };
-                        self.call::<service::$event>(&request).await.map(drop)
-                    })*
-                    other => panic!("{other:?} is not an event that is told"),
-                }
-            };
-        }
-        as_call! {
-            RunPodSandbox { pod } as RunPodSandboxRequest;
-            PostUpdatePodSandbox { pod } as PostUpdatePodSandboxRequest;
-            StopPodSandbox { pod } as StopPodSandboxRequest;
-            RemovePodSandbox { pod } as RemovePodSandboxRequest;
-            PostCreateContainer { pod, container } as PostCreateContainerRequest;
-            StartContainer { pod, container } as StartContainerRequest;
-            PostStartContainer { pod, container } as PostStartContainerRequest;
-            PostUpdateContainer { pod, container } as PostUpdateContainerRequest;
-            RemoveContainer { pod, container } as RemoveContainerRequest;
-        }
+        with_notice!(
+            event,
+            Told => self.call::<Told>(&Told::request(pod, container)).await.map(drop),
+            panic!("{event:?} is not an event that is told")
+        )
     }
 
     /// Any call.

@@ -97,6 +97,19 @@ pub fn display_name(event: Event) -> &'static str {
     EVENTS.iter().find(|(e, _)| *e == event).map_or("unknown", |(_, name)| name)
 }
 
+/// Whether the event is about a pod alone.
+#[must_use]
+pub const fn is_of_pod(event: Event) -> bool {
+    matches!(
+        event,
+        Event::RunPodSandbox
+            | Event::UpdatePodSandbox
+            | Event::PostUpdatePodSandbox
+            | Event::StopPodSandbox
+            | Event::RemovePodSandbox
+    )
+}
+
 const fn bit(event: Event) -> i32 {
     match event {
         Event::Unknown | Event::Last => 0,

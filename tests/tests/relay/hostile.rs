@@ -10,7 +10,7 @@ use nri_wire::api::{
     ConfigureResponse, ContainerAdjustment, ContainerUpdate, CreateContainerResponse, KeyValue,
     RegisterPluginRequest, UpdateContainersRequest,
 };
-use nri_wire::event::{Event, EventMask};
+use nri_wire::event::{Event, EventMask, is_of_pod};
 use nri_wire::io::tokio::{Peer, Requests, Role};
 use nri_wire::service::{self, Rpc as _};
 use nri_wire::ttrpc::{Code, Status};
@@ -359,19 +359,9 @@ async fn never_reads() {
 async fn dies_and_vetoes() {
     let mut siege = Siege::lay(&[]).await;
     let (p, c) = (pod("p1"), container("c1", "p1"));
-    for event in [
-        Event::RunPodSandbox,
-        Event::PostUpdatePodSandbox,
-        Event::PostCreateContainer,
-        Event::StartContainer,
-        Event::PostStartContainer,
-        Event::PostUpdateContainer,
-        Event::RemoveContainer,
-        Event::StopPodSandbox,
-        Event::RemovePodSandbox,
-    ] {
+    for event in service::NOTICES {
         let name = nri_wire::event::display_name(event);
-        let about = (!name.ends_with("PodSandbox")).then_some(&c);
+        let about = (!is_of_pod(event)).then_some(&c);
         let mask = EventMask::NONE.with(event);
         let mut plugin = FakePlugin::join(&siege.socket(), "10", &format!("dies-{name}"), mask).await;
         let (told, ()) = tokio::join!(siege.client.notice(event, &p, about), async move {

@@ -8,7 +8,7 @@ use nri_wire::api::{
     LinuxContainerAdjustment, LinuxContainerUpdate, LinuxCpu, LinuxResources, OptionalUInt64,
     StateChangeEvent, SynchronizeRequest, UpdateContainerResponse,
 };
-use nri_wire::event::{Event, EventMask};
+use nri_wire::event::{Event, EventMask, is_of_pod};
 use nri_wire::service;
 use nri_wire::ttrpc::{Code, Status};
 
@@ -50,19 +50,9 @@ async fn every_event_gets_through() {
         assert_eq!(plugin.configured.nri_version, "v0.12.0");
         assert_eq!((plugin.configured.registration_timeout, plugin.configured.request_timeout), (5000, 2000));
         let (p, c) = (pod("p1"), container("c1", "p1"));
-        for event in [
-            Event::RunPodSandbox,
-            Event::PostUpdatePodSandbox,
-            Event::PostCreateContainer,
-            Event::StartContainer,
-            Event::PostStartContainer,
-            Event::PostUpdateContainer,
-            Event::RemoveContainer,
-            Event::StopPodSandbox,
-            Event::RemovePodSandbox,
-        ] {
+        for event in service::NOTICES {
             let name = nri_wire::event::display_name(event);
-            let about = (!name.ends_with("PodSandbox")).then_some(&c);
+            let about = (!is_of_pod(event)).then_some(&c);
             let (told, seen) = tokio::join!(client.notice(event, &p, about), plugin.takes_until(name));
             told.unwrap();
             assert!(seen.is_empty(), "{name}: {seen:?}");

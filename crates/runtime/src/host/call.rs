@@ -1,12 +1,12 @@
 //! Calls to plugins: the core's messages as calls of the protocol, and what came back.
 
 use nri_wire::api;
-use nri_wire::event::Event;
 use nri_wire::io::Invalid;
 use nri_wire::io::Reply;
 use nri_wire::io::tokio::{CallError, Peer};
 use nri_wire::scan::ScanError;
-use nri_wire::service::{self, Rpc};
+use nri_wire::service::{self, Notice as _, Rpc};
+use nri_wire::with_notice;
 use tokio::time::Instant;
 
 use super::core::{Answer, End, Message, Parcel};
@@ -54,30 +54,16 @@ fn appendix(parcel: &Parcel) -> Vec<u8> {
     }
 }
 
-/// The nine events that are only told, each as its own call.
+/// One of the nine events that are only told, as its own call.
 async fn tell(to: To<'_>, notice: &api::StateChangeEvent) -> End {
-    macro_rules! as_call {
-        ($($event:ident { $($field:ident),* } as $request:ident;)*) => {
-            match notice.event() {
-                $(Event::$event => {
-                    let request = api::$request { $($field: notice.$field.clone()),* };
-                    call::<service::$event>(to, &request, |_| Answer::Nothing).await
-                })*
-                other => End::Invalid(format!("{other:?} is not an event that is told")),
-            }
-        };
-    }
-    as_call! {
-        RunPodSandbox { pod } as RunPodSandboxRequest;
-        PostUpdatePodSandbox { pod } as PostUpdatePodSandboxRequest;
-        StopPodSandbox { pod } as StopPodSandboxRequest;
-        RemovePodSandbox { pod } as RemovePodSandboxRequest;
-        PostCreateContainer { pod, container } as PostCreateContainerRequest;
-        StartContainer { pod, container } as StartContainerRequest;
-        PostStartContainer { pod, container } as PostStartContainerRequest;
-        PostUpdateContainer { pod, container } as PostUpdateContainerRequest;
-        RemoveContainer { pod, container } as RemoveContainerRequest;
-    }
+    with_notice!(
+        notice.event(),
+        Told => {
+            let request = Told::request(notice.pod.clone(), notice.container.clone());
+            call::<Told>(to, &request, |_| Answer::Nothing).await
+        },
+        End::Invalid(format!("{:?} is not an event that is told", notice.event()))
+    )
 }
 
 async fn call<R: Rpc>(to: To<'_>, request: &R::Request, answer: impl FnOnce(R::Response) -> Answer) -> End {

@@ -63,7 +63,8 @@ use nri_wire::api::{
     Container, CreateContainerRequest, PodSandbox, StateChangeEvent, StopContainerRequest,
     UpdateContainerRequest, UpdatePodSandboxRequest,
 };
-use nri_wire::event::Event;
+use nri_wire::event::{Event, is_of_pod};
+use nri_wire::service::NOTICES;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
@@ -367,6 +368,27 @@ impl Host {
         self.tell(Event::RemoveContainer, pod, Some(container), caller).await
     }
 
+    /// Tells one of the nine events that are only told ([`NOTICES`]), for whoever passes them on. What the methods of their
+    /// names say of each holds here, too. An event about a pod takes no container.
+    ///
+    /// # Errors
+    /// As [`Host::run_pod_sandbox`].
+    pub async fn tell(
+        &self,
+        event: Event,
+        pod: PodSandbox,
+        container: Option<Container>,
+        caller: impl Into<Caller>,
+    ) -> Result<Told, Failure> {
+        if !NOTICES.contains(&event) {
+            let cause = Cause::Input("event that is only told");
+            return Err(Failure { event, cause, plugins: Vec::new(), refused: Vec::new() });
+        }
+        let container = container.filter(|_| !is_of_pod(event));
+        let notice = StateChangeEvent { event: event.into(), pod: Some(pod), container };
+        told(self.submit(event, Submission::Notice(notice), caller).await)
+    }
+
     /// Takes a connection as if it had been accepted: for plugins in this process, and tests.
     pub fn connect(&self, stream: UnixStream) {
         drop(self.orders.send(Order::Connect(stream)));
@@ -401,17 +423,6 @@ impl Host {
     async fn wait(&self, until: impl FnMut(&View) -> bool) -> bool {
         let mut view = self.view.clone();
         view.wait_for(until).await.is_ok()
-    }
-
-    async fn tell(
-        &self,
-        event: Event,
-        pod: PodSandbox,
-        container: Option<Container>,
-        caller: impl Into<Caller>,
-    ) -> Result<Told, Failure> {
-        let notice = StateChangeEvent { event: event.into(), pod: Some(pod), container };
-        told(self.submit(event, Submission::Notice(notice), caller).await)
     }
 
     async fn submit(

@@ -4,17 +4,18 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nri_runtime::host::{Caller, Failure, Host, Told};
+use nri_runtime::host::{Caller, Failure, Host};
 use nri_wire::api::{
-    Container, CreateContainerRequest, CreateContainerResponse, Empty, PodSandbox, StateChangeEvent,
+    Container, CreateContainerRequest, CreateContainerResponse, Empty, StateChangeEvent,
     StopContainerRequest, StopContainerResponse, UpdateContainerRequest, UpdateContainerResponse,
     UpdatePodSandboxRequest, UpdatePodSandboxResponse,
 };
-use nri_wire::event::Event;
+use nri_wire::event::{Event, display_name, is_of_pod};
 use nri_wire::io::tokio::Request;
 use nri_wire::scan::Unknown;
-use nri_wire::service::{self, Rpc};
+use nri_wire::service::{self, NOTICES, Notice as _, Rpc};
 use nri_wire::ttrpc::{Code, Status};
+use nri_wire::with_notice;
 use prost::Message as _;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -37,47 +38,24 @@ pub(super) fn relay(gateway: &Arc<Gateway>, request: Request, tasks: &mut JoinSe
         unknown: Unknown::default(),
     };
     macro_rules! by_method {
-        (calls { $($call:ident => $relay:ident;)* } events { $($event:ident { pod $(, $container:ident)? };)* }) => {
+        ($($call:ident => $relay:ident;)*) => {
             match request.method() {
                 $(service::$call::METHOD => {
                     tasks.spawn(way.answer::<service::$call, _>(request, Way::$relay));
                 })*
-                $(service::$event::METHOD => {
-                    tasks.spawn(way.answer::<service::$event, _>(request, |way, asked| async move {
-                        let notice = StateChangeEvent {
-                            event: Event::$event.into(),
-                            pod: asked.pod,
-                            container: None $(.or(asked.$container))?,
-                        };
-                        way.tell(notice).await.map(|_| Default::default())
-                    }));
-                })*
                 method => {
-                    let status = Status::no_method(method);
-                    request.refuse(status);
+                    let event = NOTICES.into_iter().find(|event| display_name(*event) == method);
+                    way.notice(event.unwrap_or(Event::Unknown), request, tasks);
                 }
             }
         };
     }
     by_method! {
-        calls {
-            CreateContainer => create;
-            UpdateContainer => update;
-            StopContainer => stop;
-            UpdatePodSandbox => update_pod;
-            StateChange => tell;
-        }
-        events {
-            RunPodSandbox { pod };
-            PostUpdatePodSandbox { pod };
-            StopPodSandbox { pod };
-            RemovePodSandbox { pod };
-            PostCreateContainer { pod, container };
-            StartContainer { pod, container };
-            PostStartContainer { pod, container };
-            PostUpdateContainer { pod, container };
-            RemoveContainer { pod, container };
-        }
+        CreateContainer => create;
+        UpdateContainer => update;
+        StopContainer => stop;
+        UpdatePodSandbox => update_pod;
+        StateChange => tell;
     }
 }
 
@@ -208,7 +186,25 @@ impl Way {
         result.map(|_| UpdatePodSandboxResponse {}).map_err(|failure| status(&failure))
     }
 
-    /// One of the nine events that are only told.
+    /// One of the nine events that are only told, as a call of its own.
+    fn notice(self, event: Event, request: Request, tasks: &mut JoinSet<()>) {
+        with_notice!(
+            event,
+            Told => {
+                tasks.spawn(self.answer::<Told, _>(request, |way, asked| async move {
+                    let (pod, container) = Told::about(asked);
+                    let notice = StateChangeEvent { event: Told::EVENT.into(), pod, container };
+                    way.tell(notice).await.map(|_| Default::default())
+                }));
+            },
+            {
+                let status = Status::no_method(request.method());
+                request.refuse(status);
+            }
+        );
+    }
+
+    /// The same, as every engine before NRI 0.12 tells it.
     async fn tell(self, notice: StateChangeEvent) -> Result<Empty, Status> {
         let event = notice.event();
         let _flight = self.gateway.updates.begin(event);
@@ -222,8 +218,10 @@ impl Way {
         };
         let pod = notice.pod.ok_or_else(|| missing("pod"))?;
         let container = notice.container;
-        let result =
-            tell(&host, event, &pod, container.as_ref(), caller).await.ok_or_else(|| missing("container"))?;
+        if !NOTICES.contains(&event) || container.is_none() && !is_of_pod(event) {
+            return Err(missing("container"));
+        }
+        let result = host.tell(event, pod.clone(), container.clone(), caller).await;
         self.gateway.observe(&Relayed {
             pod: Some(&pod),
             container: container.as_ref(),
@@ -237,30 +235,6 @@ impl Way {
         let took = self.arrived.elapsed();
         Relayed { event, pod: None, container: None, resources: None, outcome, took, lost: &[] }
     }
-}
-
-/// `None`: an event of a container without one, or no event that is told.
-async fn tell(
-    host: &Host,
-    event: Event,
-    pod: &PodSandbox,
-    container: Option<&Container>,
-    caller: Caller,
-) -> Option<Result<Told, Failure>> {
-    let pod = pod.clone();
-    let told = match event {
-        Event::RunPodSandbox => return Some(host.run_pod_sandbox(pod, caller).await),
-        Event::PostUpdatePodSandbox => return Some(host.post_update_pod_sandbox(pod, caller).await),
-        Event::StopPodSandbox => return Some(host.stop_pod_sandbox(pod, caller).await),
-        Event::RemovePodSandbox => return Some(host.remove_pod_sandbox(pod, caller).await),
-        Event::PostCreateContainer => host.post_create_container(pod, container?.clone(), caller).await,
-        Event::StartContainer => host.start_container(pod, container?.clone(), caller).await,
-        Event::PostStartContainer => host.post_start_container(pod, container?.clone(), caller).await,
-        Event::PostUpdateContainer => host.post_update_container(pod, container?.clone(), caller).await,
-        Event::RemoveContainer => host.remove_container(pod, container?.clone(), caller).await,
-        _ => return None,
-    };
-    Some(told)
 }
 
 fn id(container: Option<&Container>) -> &str {

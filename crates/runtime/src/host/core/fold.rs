@@ -7,7 +7,7 @@ use nri_wire::api::{
     CreateContainerRequest, StateChangeEvent, StopContainerRequest, UpdateContainerRequest,
     UpdatePodSandboxRequest,
 };
-use nri_wire::event::Event;
+use nri_wire::event::{Event, is_of_pod};
 use nri_wire::name::PluginName;
 
 use super::table::Table;
@@ -74,7 +74,7 @@ impl Submission {
             Self::Stop(request) => (request.pod.is_some(), request.container.is_some()),
             Self::UpdatePod(request) => (request.pod.is_some(), true),
             Self::Notice(notice) => {
-                (notice.pod.is_some(), notice.container.is_some() || is_pod(notice.event()))
+                (notice.pod.is_some(), notice.container.is_some() || is_of_pod(notice.event()))
             }
         };
         match (pod, container) {
@@ -185,16 +185,4 @@ fn permitted<A>(
 ) -> Result<Permitted<A>, Cause> {
     refused.extend(verdict.refused);
     verdict.permitted.ok_or_else(|| Cause::Policy(plugin.clone()))
-}
-
-/// Events that are about a pod alone.
-fn is_pod(event: Event) -> bool {
-    matches!(
-        event,
-        Event::RunPodSandbox
-            | Event::UpdatePodSandbox
-            | Event::PostUpdatePodSandbox
-            | Event::StopPodSandbox
-            | Event::RemovePodSandbox
-    )
 }
