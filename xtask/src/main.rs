@@ -34,7 +34,7 @@ cargo xtask TASK
 
   demo      the main job on real containers (--yes: do not ask)
   test      everything that CI runs; installs what a fresh machine lacks
-  gen       write the generated files of crates/wire (--check: only compare)
+  gen       write the generated files of crates/wire and crates/seccomp (--check: only compare)
   tidy      check the rules that no lint knows
   nightly   what takes too long for CI: the churn test with 500 pods, then fuzzing with a nightly toolchain
             (seconds a target, 300; 0: no fuzzing)

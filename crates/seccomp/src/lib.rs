@@ -7,7 +7,7 @@
 //! | [`term`] | actions, operators, architectures, flags |
 //! | [`check`] | what runtimes refuse (`spec/seccomp.md` 1.1) |
 //! | [`edit`] | adding, removing, setting and switching rules |
-//! | [`syscall`] | names and numbers on x86_64, x86, x32, aarch64 and arm |
+//! | [`syscall`] | names and numbers on every ABI |
 //!
 //! Pure: no I/O, and nothing about NRI.
 //!

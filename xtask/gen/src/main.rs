@@ -1,9 +1,11 @@
 //! Writes the generated files of `nri-wire` from `crates/wire/nri.proto`: the messages, the
-//! descriptor set (for proto3 JSON) and the table that drives the raw scanner.
+//! descriptor set (for proto3 JSON) and the table that drives the raw scanner; and the syscall table of `nri-seccomp`.
 //!
 //! `nri-gen` writes them, `nri-gen --check` compares and fails on a difference. Neither needs protoc.
 
 #![expect(clippy::print_stderr, reason = "a command that reports what it did")]
+
+mod syscall;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,7 @@ fn generate() -> Result<Vec<Output>, Error> {
         Output { path: wire.join("src/api/generated.rs"), content: rustfmt(&messages)? },
         Output { path: wire.join("src/api/descriptor.bin"), content: lean(set).encode_to_vec() },
         Output { path: wire.join("src/scan/table.rs"), content: rustfmt(&table)? },
+        Output { path: wire.join("../seccomp/src/syscall/table.rs"), content: rustfmt(&syscall::table()?)? },
     ])
 }
 

@@ -1,116 +1,235 @@
-//! Names and numbers of syscalls on the ABIs that this crate has tables for.
+//! Names and numbers of syscalls on every ABI that the OCI spec has a word for.
 //!
 //! Numbers are those that a filter sees in `seccomp_data.nr`. Per ABI no two names share one, as in libseccomp,
 //! whose spelling of names this is.
+//!
+//! ```
+//! use nri_seccomp::syscall;
+//! use nri_seccomp::term::Arch;
+//!
+//! let socket = syscall::row("socket").unwrap();
+//! assert_eq!(socket.number(Arch::X86_64), Some(41));
+//! assert_eq!(socket.number(Arch::Aarch64), Some(198));
+//! assert_eq!(socket.gate, Some(syscall::Gate::Socketcall(1)));
+//! assert_eq!(syscall::name(Arch::X86, 102), Some("socketcall"));
+//! ```
 
+mod abi;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
+use crate::term::Arch;
 use table::TABLE;
 
-/// A name and its number on each ABI, in the order of [`Abi::ALL`].
-type Row = (&'static str, [u32; Abi::ALL.len()]);
-
-const ABSENT: u32 = u32::MAX;
-/// What tells an x32 call from one of x86_64 (`spec/seccomp.md` 1.2).
-const X32_BIT: u32 = 1 << 30;
-
-/// An ABI with a table of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Abi {
-    /// 64-bit PCs and servers.
-    X86_64,
-    /// 32-bit programs there.
-    X86,
-    /// 64-bit registers with 32-bit pointers; its numbers have bit 30 set.
-    X32,
-    /// 64-bit ARM.
-    Aarch64,
-    /// 32-bit ARM (EABI).
-    Arm,
+/// A name with its numbers on all ABIs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Row {
+    /// In libseccomp's spelling.
+    pub name: &'static str,
+    /// How older 32-bit ABIs reach it as well.
+    pub gate: Option<Gate>,
+    numbers: [u32; COLUMNS],
 }
 
-impl Abi {
-    /// Every ABI with a table.
-    pub const ALL: [Self; 5] = [Self::X86_64, Self::X86, Self::X32, Self::Aarch64, Self::Arm];
+/// One syscall that stands for many: its argument 0 says which (`spec/seccomp.md` 1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// `socketcall`, where [`Arch::has_socketcall`], with this argument.
+    Socketcall(u8),
+    /// `ipc`, where [`Arch::has_ipc`], with this argument.
+    Ipc(u8),
+}
 
-    /// The ABI of a call as a filter or a listener sees it: `seccomp_data.arch` (an `AUDIT_ARCH_…` value) and
-    /// `seccomp_data.nr`, which tells x32 from x86_64. `None` where there is no table for it.
-    ///
-    /// ```
-    /// use nri_seccomp::syscall::Abi;
-    /// assert_eq!(Abi::of_call(0xc000_003e, 83), Some(Abi::X86_64));
-    /// assert_eq!(Abi::of_call(0xc000_003e, 0x4000_0053), Some(Abi::X32));
-    /// ```
+impl Gate {
+    /// The syscall that it is.
     #[must_use]
-    pub fn of_call(arch: u32, number: u32) -> Option<Self> {
-        // Machine number of ELF, with 0x8000_0000 for 64 bits and 0x4000_0000 for little endian (linux/audit.h).
-        match arch {
-            0xc000_003e if number & X32_BIT != 0 => Some(Self::X32),
-            0xc000_003e => Some(Self::X86_64),
-            0x4000_0003 => Some(Self::X86),
-            0xc000_00b7 => Some(Self::Aarch64),
-            0x4000_0028 => Some(Self::Arm),
-            _ => None,
-        }
-    }
-
-    /// The name for people, as `uname -m` and libseccomp's tools have it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::X86_64 => "x86_64",
-            Self::X86 => "x86",
-            Self::X32 => "x32",
-            Self::Aarch64 => "aarch64",
-            Self::Arm => "arm",
+            Self::Socketcall(_) => "socketcall",
+            Self::Ipc(_) => "ipc",
+        }
+    }
+
+    /// The value of argument 0.
+    #[must_use]
+    pub const fn call(self) -> u8 {
+        match self {
+            Self::Socketcall(call) | Self::Ipc(call) => call,
+        }
+    }
+
+    /// Whether this ABI has it.
+    #[must_use]
+    pub const fn is_on(self, arch: Arch) -> bool {
+        match self {
+            Self::Socketcall(_) => arch.has_socketcall(),
+            Self::Ipc(_) => arch.has_ipc(),
         }
     }
 }
 
-impl fmt::Display for Abi {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+impl Row {
+    const fn new(name: &'static str, numbers: [u32; COLUMNS]) -> Self {
+        Self { name, gate: gate(name), numbers }
     }
+
+    /// The number of its own that the syscall has on an ABI; `None` where there is no such syscall, or only behind its
+    /// [gate](Row::gate).
+    #[must_use]
+    pub fn number(&self, arch: Arch) -> Option<u32> {
+        let number = self.numbers.get(arch.column()).copied()?;
+        (number != ABSENT).then(|| number + arch.base())
+    }
+}
+
+/// The row of a name; `None` for one that no ABI has. A runtime takes such a name without an error and does nothing
+/// for it (`spec/seccomp.md` 1.1), so a typing error is worth a question.
+#[must_use]
+pub fn row(name: &str) -> Option<&'static Row> {
+    let mut slot = hash(name.as_bytes());
+    loop {
+        let row = TABLE.get(usize::from(*INDEX.get(slot)?))?;
+        if row.name == name {
+            return Some(row);
+        }
+        slot = (slot + 1) % SLOTS;
+    }
+}
+
+/// Every row, in the order of names.
+pub fn rows() -> impl ExactSizeIterator<Item = &'static Row> {
+    TABLE.iter()
 }
 
 /// The number of a syscall on an ABI, if it is there.
 ///
 /// ```
-/// use nri_seccomp::syscall::{Abi, number};
-/// assert_eq!(number(Abi::X86_64, "mkdir"), Some(83));
-/// assert_eq!(number(Abi::X32, "mkdir"), Some(0x4000_0053));
-/// assert_eq!(number(Abi::Aarch64, "mkdir"), None); // only mkdirat
+/// use nri_seccomp::syscall::number;
+/// use nri_seccomp::term::Arch;
+/// assert_eq!(number(Arch::X86_64, "mkdir"), Some(83));
+/// assert_eq!(number(Arch::X32, "mkdir"), Some(0x4000_0053));
+/// assert_eq!(number(Arch::Aarch64, "mkdir"), None); // only mkdirat
 /// ```
 #[must_use]
-pub fn number(abi: Abi, name: &str) -> Option<u32> {
-    let at = TABLE.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
-    TABLE.get(at).and_then(|(_, numbers)| on(numbers, abi))
+pub fn number(arch: Arch, name: &str) -> Option<u32> {
+    row(name)?.number(arch)
 }
 
-/// The name of the syscall with this number on an ABI.
+/// The name of the syscall with this number on an ABI. Looks through the whole table: for messages.
 ///
 /// ```
-/// use nri_seccomp::syscall::{Abi, name};
-/// assert_eq!(name(Abi::X86, 39), Some("mkdir"));
-/// assert_eq!(name(Abi::X86, 9999), None);
+/// use nri_seccomp::syscall::name;
+/// use nri_seccomp::term::Arch;
+/// assert_eq!(name(Arch::X86, 39), Some("mkdir"));
+/// assert_eq!(name(Arch::X86, 9999), None);
 /// ```
 #[must_use]
-pub fn name(abi: Abi, number: u32) -> Option<&'static str> {
-    TABLE.iter().find(|(_, numbers)| on(numbers, abi) == Some(number)).map(|(name, _)| *name)
+pub fn name(arch: Arch, number: u32) -> Option<&'static str> {
+    TABLE.iter().find(|row| row.number(arch) == Some(number)).map(|row| row.name)
 }
 
-/// Whether some ABI of the tables has a syscall of this name. A runtime takes a name that exists nowhere without
-/// an error and does nothing for it (`spec/seccomp.md` 1.1), so a typing error is worth a question.
+/// Whether some ABI has a syscall of this name.
 #[must_use]
 pub fn is_known(name: &str) -> bool {
-    TABLE.binary_search_by(|(known, _)| (*known).cmp(name)).is_ok()
+    row(name).is_some()
 }
 
-fn on(numbers: &[u32; Abi::ALL.len()], abi: Abi) -> Option<u32> {
-    let bit = if abi == Abi::X32 { X32_BIT } else { 0 };
-    numbers.get(abi as usize).filter(|&&number| number != ABSENT).map(|number| number | bit)
+const COLUMNS: usize = 18;
+/// No such syscall on this ABI.
+const ABSENT: u32 = u32::MAX;
+/// Places of the index: four times the rows, so that a look-up rarely meets another name.
+const SLOTS: usize = 2048;
+/// A free place of the index.
+const FREE: u16 = u16::MAX;
+
+/// Where in the table a name stands: open addressing by [`hash`], since a policy asks for some 400 names.
+static INDEX: [u16; SLOTS] = index();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "runs in the compiler, where an overrun is a compile error; the table has fewer than 65,535 rows"
+)]
+const fn index() -> [u16; SLOTS] {
+    let mut index = [FREE; SLOTS];
+    let mut at = 0;
+    while at < TABLE.len() {
+        let mut slot = hash(TABLE[at].name.as_bytes());
+        while index[slot] != FREE {
+            slot = (slot + 1) % SLOTS;
+        }
+        index[slot] = at as u16;
+        at += 1;
+    }
+    index
+}
+
+/// FNV-1a, folded to a place of the index.
+const fn hash(mut name: &[u8]) -> usize {
+    let mut hash: u32 = 0x811c_9dc5;
+    while let [byte, rest @ ..] = name {
+        hash = (hash ^ *byte as u32).wrapping_mul(0x0100_0193);
+        name = rest;
+    }
+    ((hash >> 16) ^ hash) as usize % SLOTS
+}
+
+/// Call numbers of `socketcall` (linux/net.h) and `ipc` (linux/ipc.h).
+const GATES: [(&str, Gate); 32] = [
+    ("socket", Gate::Socketcall(1)),
+    ("bind", Gate::Socketcall(2)),
+    ("connect", Gate::Socketcall(3)),
+    ("listen", Gate::Socketcall(4)),
+    ("accept", Gate::Socketcall(5)),
+    ("getsockname", Gate::Socketcall(6)),
+    ("getpeername", Gate::Socketcall(7)),
+    ("socketpair", Gate::Socketcall(8)),
+    ("send", Gate::Socketcall(9)),
+    ("recv", Gate::Socketcall(10)),
+    ("sendto", Gate::Socketcall(11)),
+    ("recvfrom", Gate::Socketcall(12)),
+    ("shutdown", Gate::Socketcall(13)),
+    ("setsockopt", Gate::Socketcall(14)),
+    ("getsockopt", Gate::Socketcall(15)),
+    ("sendmsg", Gate::Socketcall(16)),
+    ("recvmsg", Gate::Socketcall(17)),
+    ("accept4", Gate::Socketcall(18)),
+    ("recvmmsg", Gate::Socketcall(19)),
+    ("sendmmsg", Gate::Socketcall(20)),
+    ("semop", Gate::Ipc(1)),
+    ("semget", Gate::Ipc(2)),
+    ("semctl", Gate::Ipc(3)),
+    ("semtimedop", Gate::Ipc(4)),
+    ("msgsnd", Gate::Ipc(11)),
+    ("msgrcv", Gate::Ipc(12)),
+    ("msgget", Gate::Ipc(13)),
+    ("msgctl", Gate::Ipc(14)),
+    ("shmat", Gate::Ipc(21)),
+    ("shmdt", Gate::Ipc(22)),
+    ("shmget", Gate::Ipc(23)),
+    ("shmctl", Gate::Ipc(24)),
+];
+
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler, where an overrun is a compile error")]
+const fn gate(name: &str) -> Option<Gate> {
+    let mut at = 0;
+    while at < GATES.len() {
+        if equal(GATES[at].0.as_bytes(), name.as_bytes()) {
+            return Some(GATES[at].1);
+        }
+        at += 1;
+    }
+    None
+}
+
+/// `==`, which the compiler cannot run yet.
+const fn equal(mut one: &[u8], mut other: &[u8]) -> bool {
+    while let ([a, left @ ..], [b, right @ ..]) = (one, other) {
+        if *a != *b {
+            return false;
+        }
+        (one, other) = (left, right);
+    }
+    one.is_empty() && other.is_empty()
 }

@@ -8,7 +8,8 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use nri_seccomp::syscall::{self, Abi};
+use nri_seccomp::syscall;
+use nri_seccomp::term::Arch;
 use rustix::io::Errno;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use tokio::io::Interest;
@@ -86,12 +87,12 @@ impl Notification {
         unsafe { ioctl(descriptor, Updater::<SEND, Response>::new(&mut response)) }
     }
 
-    pub(super) fn abi(&self) -> Option<Abi> {
-        Abi::of_call(self.call.arch, self.call.number)
+    pub(super) fn arch(&self) -> Option<Arch> {
+        Arch::of_call(self.call.arch, self.call.number)
     }
 
     pub(super) fn name(&self) -> Option<&'static str> {
-        syscall::name(self.abi()?, self.call.number)
+        syscall::name(self.arch()?, self.call.number)
     }
 }
 

@@ -43,7 +43,7 @@ fn line(
         "pid": notification.pid,
         "syscall": notification.name(),
         "number": call.number,
-        "arch": notification.abi().map_or_else(|| format!("{:#x}", call.arch), |abi| abi.to_string()),
+        "arch": notification.arch().map_or_else(|| format!("{:#x}", call.arch), |arch| arch.short().to_owned()),
         "args": call.args.map(|arg| format!("{arg:#x}")),
         "action": answer.to_string(),
     });
