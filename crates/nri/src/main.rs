@@ -11,6 +11,7 @@ mod json;
 mod log;
 mod plugins;
 mod record;
+mod replay;
 mod run;
 mod seccomp;
 mod secrets;
@@ -50,6 +51,7 @@ enum Command {
     Gateway(Box<gateway::Args>),
     Plugin(plugins::Args),
     Plugins(control::plugins::Args),
+    Replay(replay::Args),
     Seccomp(seccomp::Args),
 }
 
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Command::Gateway(args) => gateway::main(&args),
         Command::Plugin(args) => plugins::main(&args),
         Command::Plugins(args) => control::plugins::main(&args),
+        Command::Replay(args) => replay::main(&args),
         Command::Seccomp(args) => seccomp::main(&args),
     }
 }

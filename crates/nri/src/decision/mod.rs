@@ -3,9 +3,12 @@
 mod text;
 
 use nri_policy::judge::Refused;
-use nri_runtime::host::{Cause, Consulted, Failure as HostFailure, Outcome as PluginOutcome};
-use nri_runtime::merge::{Attributed, MergeError};
+use nri_runtime::host::{
+    Cause, Consulted, Created, Failure as HostFailure, Outcome as PluginOutcome, Stopped, Updated,
+};
+use nri_runtime::merge::{Attributed, Evicted, MergeError, Passed};
 use nri_runtime::oci::ApplyError;
+use nri_wire::api::ContainerUpdate;
 use nri_wire::name::PluginName;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -65,35 +68,14 @@ pub(crate) struct Problem {
 impl Decision {
     /// From what the host says about a container with this id.
     pub(crate) fn new(id: &str, adjusted: Adjusted) -> Self {
-        let mut decision = Self {
-            version: 1,
-            id: id.to_owned(),
-            outcome: Outcome::Unchanged,
-            spec: None,
-            adjust: json!({}),
-            updates: Vec::new(),
-            evictions: Vec::new(),
-            changes: Vec::new(),
-            refused: Vec::new(),
-            plugins: Vec::new(),
-            error: None,
-        };
+        let mut decision = Self::empty(id);
         match adjusted.result {
             Err(failure) => decision.fail(failure),
             Ok(created) => {
-                decision.plugins = created.plugins.iter().chain(&created.validators).map(asked).collect();
-                decision.refused = created.refused;
-                decision.adjust = json::to_json(&*created.merged.adjust);
-                decision.updates = created.merged.updates.iter().map(json::to_json).collect();
-                decision.evictions =
-                    created.merged.evictions.iter().map(|evicted| json::to_json(&evicted.eviction)).collect();
-                decision.changes = created.merged.changes;
-                if !(decision.changes.is_empty()
-                    && decision.updates.is_empty()
-                    && decision.evictions.is_empty())
-                {
-                    decision.outcome = Outcome::Adjusted;
-                }
+                let Created { merged, plugins, validators, refused } = created;
+                decision.adjust = json::to_json(&*merged.adjust);
+                decision.take(&merged.updates, &merged.evictions, merged.changes);
+                decision.asked(plugins.iter().chain(&validators), refused);
             }
         }
         match adjusted.applied {
@@ -105,6 +87,77 @@ impl Decision {
             None => {}
         }
         decision
+    }
+
+    /// From what became of an UpdateContainer.
+    pub(crate) fn updated(id: &str, result: Result<Updated, HostFailure>) -> Self {
+        Self::of(id, result, |decision, Updated { mut merged, plugins, refused }| {
+            let (evictions, changes) =
+                (std::mem::take(&mut merged.evictions), std::mem::take(&mut merged.changes));
+            decision.take(&merged.into_list(), &evictions, changes);
+            decision.asked(&plugins, refused);
+        })
+    }
+
+    /// From what became of a StopContainer.
+    pub(crate) fn stopped(id: &str, result: Result<Stopped, HostFailure>) -> Self {
+        Self::of(id, result, |decision, Stopped { merged, plugins, refused }| {
+            decision.take(&merged.updates, &[], merged.changes);
+            decision.asked(&plugins, refused);
+        })
+    }
+
+    /// From what plugins asked for by themselves.
+    pub(crate) fn passed(id: &str, passed: Passed, plugins: &[Consulted], refused: Vec<Refused>) -> Self {
+        let mut decision = Self::empty(id);
+        decision.take(&passed.updates, &passed.evictions, passed.changes);
+        decision.asked(plugins, refused);
+        decision
+    }
+
+    /// About a request that cannot be read.
+    pub(crate) fn unreadable(id: &str, message: String) -> Self {
+        let error = Problem { kind: "input", plugin: None, other: None, field: None, key: None, message };
+        Self { outcome: Outcome::Failed, error: Some(error), ..Self::empty(id) }
+    }
+
+    fn empty(id: &str) -> Self {
+        Self {
+            version: 1,
+            id: id.to_owned(),
+            outcome: Outcome::Unchanged,
+            spec: None,
+            adjust: json!({}),
+            updates: Vec::new(),
+            evictions: Vec::new(),
+            changes: Vec::new(),
+            refused: Vec::new(),
+            plugins: Vec::new(),
+            error: None,
+        }
+    }
+
+    fn of<T>(id: &str, result: Result<T, HostFailure>, take: impl FnOnce(&mut Self, T)) -> Self {
+        let mut decision = Self::empty(id);
+        match result {
+            Ok(result) => take(&mut decision, result),
+            Err(failure) => decision.fail(failure),
+        }
+        decision
+    }
+
+    fn take(&mut self, updates: &[ContainerUpdate], evictions: &[Evicted], changes: Vec<Attributed>) {
+        self.updates = updates.iter().map(json::to_json).collect();
+        self.evictions = evictions.iter().map(|evicted| json::to_json(&evicted.eviction)).collect();
+        self.changes = changes;
+        if !(self.changes.is_empty() && self.updates.is_empty() && self.evictions.is_empty()) {
+            self.outcome = Outcome::Adjusted;
+        }
+    }
+
+    fn asked<'a>(&mut self, plugins: impl IntoIterator<Item = &'a Consulted>, refused: Vec<Refused>) {
+        self.plugins = plugins.into_iter().map(asked).collect();
+        self.refused = refused;
     }
 
     fn fail(&mut self, failure: HostFailure) {

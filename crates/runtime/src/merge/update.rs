@@ -66,8 +66,8 @@ pub struct MergedStop {
     pub ledger: Ledger,
 }
 
-/// Updates and evictions that one plugin asked for by itself.
-#[derive(Clone, Debug)]
+/// Updates and evictions that plugins asked for by themselves.
+#[derive(Clone, Debug, Default)]
 pub struct Passed {
     /// The updates, as they stand in the message.
     pub updates: Vec<ContainerUpdate>,
@@ -105,6 +105,17 @@ pub fn pass<A: Unmerged>(plugin: &PluginName, message: Permitted<A>) -> Passed {
     let evictions =
         message.evict.into_iter().map(|eviction| Evicted { plugin: plugin.clone(), eviction }).collect();
     Passed { updates: message.update, evictions, changes }
+}
+
+impl Extend<Self> for Passed {
+    /// What several plugins asked for, one after the other.
+    fn extend<I: IntoIterator<Item = Self>>(&mut self, others: I) {
+        for other in others {
+            self.updates.extend(other.updates);
+            self.evictions.extend(other.evictions);
+            self.changes.extend(other.changes);
+        }
+    }
 }
 
 impl Update {

@@ -1,0 +1,85 @@
+//! `nri replay`: what becomes of recorded requests, without plugins and without an engine (`cli.md`, "nri replay").
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `line` | a line of a recording as a request with its answers |
+//! | `hidden` | values that a recording keeps to itself |
+//! | `request` | one request on its way: judge, merge, validators, OCI spec |
+//! | `work` | many lines at once, their decisions in order |
+
+mod hidden;
+mod line;
+mod request;
+#[cfg(test)]
+mod tests;
+mod work;
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use nri_policy::judge::Judge;
+
+use crate::failure::Failure;
+
+/// How much is read at once, in bytes: lines that are there already are worked on together.
+const BUFFER: usize = 1024 * 1024;
+
+/// Show what becomes of recorded requests
+///
+/// Reads one recorded request a line (of `nri run --record`, `nri gateway --record`, or written by hand) and writes one
+/// decision a line, in the same order. No process is started. Exit code: 0 no request was rejected or failed, 1 one was,
+/// 2 bad usage or an unreadable file.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  nri replay recording.jsonl\n  nri replay - <recording.jsonl | jq .outcome"
+)]
+pub(crate) struct Args {
+    /// Recording; `-`: stdin
+    #[arg(value_name = "FILE|-")]
+    file: PathBuf,
+    /// How many lines are worked on at once [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+}
+
+/// Runs the command.
+pub(crate) fn main(args: &Args) -> ExitCode {
+    match run(args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(failure) => {
+            failure.print();
+            failure.exit_code()
+        }
+    }
+}
+
+/// Whether no decision is a rejection or failure.
+fn run(args: &Args) -> Result<bool, Failure> {
+    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let input = BufReader::with_capacity(BUFFER, open(&args.file)?);
+    let judge = Judge::allow_all();
+    let done = work::lines(input, &mut io::stdout().lock(), jobs, |number, line| {
+        request::decide(number, line, &judge)
+    })
+    .map_err(|error| Failure::usage(format!("cannot read {}: {error}", args.file.display())))?;
+    tracing::info!("{} decisions, {} of them rejected or failed", done.lines, done.negative);
+    Ok(done.negative == 0)
+}
+
+fn open(file: &Path) -> Result<Box<dyn Read>, Failure> {
+    if file == Path::new("-") {
+        return Ok(Box::new(io::stdin()));
+    }
+    let unreadable = |error: &dyn std::fmt::Display| {
+        Failure::usage(format!("cannot read the recording {}: {error}", file.display()))
+    };
+    let opened = File::open(file).map_err(|error| unreadable(&error))?;
+    if opened.metadata().is_ok_and(|data| data.is_dir()) {
+        return Err(unreadable(&"it is a directory"));
+    }
+    Ok(Box::new(opened))
+}
