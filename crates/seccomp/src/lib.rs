@@ -6,6 +6,8 @@
 //! | [`policy`] | the model, from and to JSON |
 //! | [`term`] | actions, operators, architectures, flags |
 //! | [`check`] | what runtimes refuse (`spec/seccomp.md` 1.1) |
+//! | [`settings`] | how strictly two policies are compared, and on which host |
+//! | [`decision`] | decision lists over the arguments of a call |
 //! | [`edit`] | adding, removing, setting and switching rules |
 //! | [`syscall`] | names and numbers on every ABI |
 //!
@@ -30,7 +32,9 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod decision;
 pub mod edit;
 pub mod policy;
+pub mod settings;
 pub mod syscall;
 pub mod term;
