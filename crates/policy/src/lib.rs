@@ -3,6 +3,8 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`change`] | an answer, flattened into changes against what the client asked for |
+//! | [`document`] | policy documents: text to tree, tree to policy |
+//! | [`diagnostic`] | what is wrong with a document, and where |
 //! | [`judge`] | the judge, its verdict, and the proof [`judge::Permitted`] without which nothing is merged |
 //!
 //! Pure: no I/O, no clock.
@@ -10,4 +12,6 @@
 #![forbid(unsafe_code)]
 
 pub mod change;
+pub mod diagnostic;
+pub mod document;
 pub mod judge;

@@ -1,0 +1,4 @@
+//! Policy documents: text to tree, tree to policy.
+
+pub mod node;
+pub mod source;
