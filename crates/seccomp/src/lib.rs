@@ -7,8 +7,10 @@
 //! | [`term`] | actions, operators, architectures, flags |
 //! | [`check`] | what runtimes refuse (`spec/seccomp.md` 1.1) |
 //! | [`settings`] | how strictly two policies are compared, and on which host |
+//! | [`order`] | which answer in place of which other loosens |
 //! | [`decision`] | decision lists over the arguments of a call |
 //! | [`edit`] | adding, removing, setting and switching rules |
+//! | [`digest`] | what a proof about a policy is bound to |
 //! | [`syscall`] | names and numbers on every ABI |
 //!
 //! Pure: no I/O, and nothing about NRI.
@@ -33,7 +35,9 @@
 
 pub mod check;
 pub mod decision;
+pub mod digest;
 pub mod edit;
+pub mod order;
 pub mod policy;
 pub mod settings;
 pub mod syscall;
