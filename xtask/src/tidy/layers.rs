@@ -21,7 +21,7 @@ const FRUGAL: &[(&str, &[&str])] = &[
     ("nri-seccomp", &["serde", "serde_json"]),
     ("nri-plugin-macros", &[]),
     ("nri-plugin", &[]),
-    ("nri-policy", &["serde", "serde_json"]),
+    ("nri-policy", &["granit-parser", "serde", "serde_json", "sha2"]),
     (
         "nri-runtime",
         &[
