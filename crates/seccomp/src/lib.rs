@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`policy`] | the model, from and to JSON |
 //! | [`term`] | actions, operators, architectures, flags |
+//! | [`profile`] | files: the policy alone, in a `config.json`, or with conditions as Docker and Podman have them |
 //! | [`check`] | what runtimes refuse (`spec/seccomp.md` 1.1) |
 //! | [`settings`] | how strictly two policies are compared, and on which host |
 //! | [`order`] | which answer in place of which other loosens |
@@ -37,8 +38,10 @@ pub mod check;
 pub mod decision;
 pub mod digest;
 pub mod edit;
+mod members;
 pub mod order;
 pub mod policy;
+pub mod profile;
 pub mod settings;
 pub mod syscall;
 pub mod term;

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::members::{Members, term, text, unsigned32, unsigned64};
 use crate::term::{Action, Arch, Effect, Flag, Operator, UnknownTerm};
 
 /// Members that the model does not know, in their order.
@@ -139,7 +140,15 @@ impl Policy {
     /// The first member that has the wrong type, is out of range, is an unknown word, is required and absent, or differs
     /// from a known one in case only: runtimes in Go take that for the known one.
     pub fn from_json(json: &Value) -> Result<Self, Invalid> {
-        let mut members = Members::of(json, "", POLICY)?;
+        Self::from_value(json.clone())
+    }
+
+    /// As [`Policy::from_json`], for a value that is not needed any more.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_value(json: Value) -> Result<Self, Invalid> {
+        let mut members = Members::of(json, POLICY)?;
         Ok(Self {
             default_action: members.required("defaultAction", term)?,
             default_errno: members.optional("defaultErrnoRet", unsigned32)?,
@@ -147,7 +156,7 @@ impl Policy {
             flags: members.list("flags", term)?,
             listener_path: members.optional("listenerPath", text)?.filter(|path| !path.is_empty()),
             listener_metadata: members.optional("listenerMetadata", text)?.filter(|text| !text.is_empty()),
-            syscalls: members.list("syscalls", Entry::read)?,
+            syscalls: members.list("syscalls", Entry::from_value)?,
             extra: members.rest(),
         })
     }
@@ -182,17 +191,17 @@ const ENTRY: &[&str] = &["names", "action", "errnoRet", "args"];
 const CONDITION: &[&str] = &["index", "value", "valueTwo", "op"];
 
 impl Entry {
-    /// Reads one element of `syscalls`; `path` says where it stands.
+    /// Reads one element of `syscalls`.
     ///
     /// # Errors
-    /// As [`Policy::from_json`].
-    pub fn read(json: &Value, path: &str) -> Result<Self, Invalid> {
-        let mut members = Members::of(json, path, ENTRY)?;
+    /// As [`Policy::from_json`], with the path within the element.
+    pub fn from_value(json: Value) -> Result<Self, Invalid> {
+        let mut members = Members::of(json, ENTRY)?;
         Ok(Self {
             names: members.list("names", text)?,
             action: members.required("action", term)?,
             errno: members.optional("errnoRet", unsigned32)?,
-            args: members.list("args", Condition::read)?,
+            args: members.list("args", Condition::from_value)?,
             extra: members.rest(),
         })
     }
@@ -210,8 +219,8 @@ impl Entry {
 }
 
 impl Condition {
-    fn read(json: &Value, path: &str) -> Result<Self, Invalid> {
-        let mut members = Members::of(json, path, CONDITION)?;
+    fn from_value(json: Value) -> Result<Self, Invalid> {
+        let mut members = Members::of(json, CONDITION)?;
         Ok(Self {
             index: members.optional("index", unsigned32)?.unwrap_or(0),
             value: members.optional("value", unsigned64)?.unwrap_or(0),
@@ -276,6 +285,10 @@ pub enum Reason {
     NotifyOnWrite,
     /// `SCMP_ACT_NOTIFY` needs a `listenerPath`.
     NoListener,
+    /// The member cannot stand beside this other one.
+    Beside(&'static str),
+    /// The member is none that a condition can have.
+    Unknown,
 }
 
 impl fmt::Display for Invalid {
@@ -300,6 +313,8 @@ impl fmt::Display for Invalid {
                 f.write_str("SCMP_ACT_NOTIFY on write stops the runtime itself and is refused by runtimes")
             }
             Reason::NoListener => f.write_str("SCMP_ACT_NOTIFY needs listenerPath"),
+            Reason::Beside(other) => write!(f, "cannot stand beside {other:?}"),
+            Reason::Unknown => f.write_str("unknown member"),
         }
     }
 }
@@ -310,76 +325,13 @@ impl Invalid {
     pub(crate) fn at(path: impl Into<String>, reason: Reason) -> Self {
         Self { path: path.into(), reason }
     }
-}
 
-/// An object whose known members are taken out one by one.
-struct Members {
-    path: String,
-    left: Extra,
-}
-
-impl Members {
-    fn of(json: &Value, path: &str, known: &'static [&'static str]) -> Result<Self, Invalid> {
-        let Value::Object(object) = json else { return Err(Invalid::at(path, Reason::Type("an object"))) };
-        let members = Self { path: path.to_owned(), left: object.clone() };
-        for key in object.keys() {
-            if let Some(name) = known.iter().find(|name| name.eq_ignore_ascii_case(key) && *name != key) {
-                return Err(Invalid::at(members.path(key), Reason::Case(name)));
-            }
-        }
-        Ok(members)
+    /// The same, seen from outside of the member or element where it was found.
+    pub(crate) fn within(mut self, outer: &str) -> Self {
+        let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+        self.path = format!("{outer}{dot}{}", self.path);
+        self
     }
-
-    fn path(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
-    }
-
-    /// Null counts as absent, as it does for every runtime.
-    fn optional<T>(&mut self, key: &str, read: Read<T>) -> Result<Option<T>, Invalid> {
-        match self.left.shift_remove(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => read(&value, &self.path(key)).map(Some),
-        }
-    }
-
-    fn required<T>(&mut self, key: &str, read: Read<T>) -> Result<T, Invalid> {
-        self.optional(key, read)?.ok_or_else(|| Invalid::at(self.path(key), Reason::Missing))
-    }
-
-    fn list<T>(&mut self, key: &str, read: Read<T>) -> Result<Vec<T>, Invalid> {
-        let path = self.path(key);
-        match self.left.shift_remove(key) {
-            None | Some(Value::Null) => Ok(Vec::new()),
-            Some(Value::Array(list)) => {
-                list.iter().enumerate().map(|(at, value)| read(value, &format!("{path}[{at}]"))).collect()
-            }
-            Some(_) => Err(Invalid::at(path, Reason::Type("a list"))),
-        }
-    }
-
-    fn rest(self) -> Extra {
-        self.left
-    }
-}
-
-type Read<T> = fn(&Value, &str) -> Result<T, Invalid>;
-
-fn text(json: &Value, path: &str) -> Result<String, Invalid> {
-    json.as_str().map(str::to_owned).ok_or_else(|| Invalid::at(path, Reason::Type("a string")))
-}
-
-fn term<T: std::str::FromStr<Err = UnknownTerm>>(json: &Value, path: &str) -> Result<T, Invalid> {
-    text(json, path)?.parse().map_err(|unknown| Invalid::at(path, Reason::Term(unknown)))
-}
-
-fn unsigned32(json: &Value, path: &str) -> Result<u32, Invalid> {
-    json.as_u64()
-        .and_then(|number| u32::try_from(number).ok())
-        .ok_or_else(|| Invalid::at(path, Reason::Type("a whole number of 32 bits without sign")))
-}
-
-fn unsigned64(json: &Value, path: &str) -> Result<u64, Invalid> {
-    json.as_u64().ok_or_else(|| Invalid::at(path, Reason::Type("a whole number of 64 bits without sign")))
 }
 
 #[cfg(test)]
