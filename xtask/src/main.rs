@@ -34,6 +34,7 @@ cargo xtask TASK
 
   demo      the main job on real containers (--yes: do not ask)
   test      everything that CI runs; installs what a fresh machine lacks
+  setup     install what the tests need and a fresh machine lacks (test does it, too)
   gen       write the generated files of crates/wire and crates/seccomp (--check: only compare)
   tidy      check the rules that no lint knows
   nightly   what takes too long for CI: the churn test with 500 pods, then fuzzing with a nightly toolchain
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     let result = match args.first().map(String::as_str) {
         Some("test") => test::run(rest),
         Some("gen") => generate(rest),
+        Some("setup") => setup::packages_for_tests().and_then(|()| setup::seccomp_profiles()),
         Some("tidy") => tidy::run(),
         Some("demo") => demo::run(rest),
         Some("nightly") => nightly(rest),

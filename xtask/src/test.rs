@@ -27,6 +27,7 @@ const STEPS: &[Step] = &[
         check(t, &mut process::cargo(&["run", "-q", "-p", "nri-gen", "--", "--check"]))
     }),
     ("packages", |t| counted(t, setup::packages_for_tests())),
+    ("seccomp profiles", |t| counted(t, setup::seccomp_profiles())),
     ("clippy", |t| {
         check(
             t,
