@@ -24,6 +24,8 @@ pub mod ours;
 pub mod plugin;
 pub mod process;
 pub mod proto;
+pub mod random;
+pub mod seccomp;
 pub mod wait;
 
 use std::path::PathBuf;

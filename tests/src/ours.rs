@@ -30,7 +30,13 @@ pub fn example(name: &str) -> PathBuf {
 /// Our plugin that follows a script (`src/bin/scripted_plugin`): cargo builds it with the tests of this package.
 #[must_use]
 pub fn scripted_plugin() -> PathBuf {
-    profile().join("scripted_plugin")
+    bin("scripted_plugin")
+}
+
+/// A program of this package.
+#[must_use]
+pub fn bin(name: &str) -> PathBuf {
+    profile().join(name)
 }
 
 /// The folder of the profile that the caller itself was built with: a test runs from `PROFILE/deps`, a program from

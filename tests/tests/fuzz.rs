@@ -10,24 +10,21 @@
 use std::path::{Path, PathBuf};
 
 use nri_tests::fuzz::{TARGETS, Target};
+use nri_tests::random::Random;
 
 /// Enough for about two seconds a target in a debug build.
 const ROUNDS: usize = 40_000;
 
-/// Splitmix64, seeded: the same bytes on every machine.
-struct Random(u64);
+/// Seeds with a few changes, and bytes of nobody's making: the same on every machine.
+struct Input(Random);
 
-impl Random {
+impl Input {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next()
     }
 
     fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).unwrap()
+        self.0.below(end)
     }
 
     fn byte(&mut self) -> u8 {
@@ -36,8 +33,7 @@ impl Random {
         if self.next() & 1 == 0 { byte & 0x1f } else { byte }
     }
 
-    /// A seed with a few changes, or bytes of nobody's making.
-    fn input(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
+    fn bytes(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = match self.below(4) {
             0 => (0..self.below(200)).map(|_| self.byte()).collect(),
             _ => seeds[self.below(seeds.len())].clone(),
@@ -75,9 +71,9 @@ fn run(name: &str) {
     let (_, target): &(_, Target) = TARGETS.iter().find(|(target, _)| *target == name).unwrap();
     let seeds = corpus(name);
     seeds.iter().for_each(|seed| target(seed));
-    let mut random = Random(name.bytes().fold(1, |seed, byte| seed * 31 + u64::from(byte)));
+    let mut random = Input(Random(name.bytes().fold(1, |seed, byte| seed * 31 + u64::from(byte))));
     for _ in 0..ROUNDS {
-        target(&random.input(&seeds));
+        target(&random.bytes(&seeds));
     }
 }
 
