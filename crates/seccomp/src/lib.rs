@@ -10,6 +10,7 @@
 //! | [`settings`] | how strictly two policies are compared, and on which host |
 //! | [`order`] | which answer in place of which other loosens |
 //! | [`decision`] | decision lists over the arguments of a call |
+//! | [`bpf`] | compiled and live filters: the kernel's checks, an interpreter, and a reader into decision lists |
 //! | [`edit`] | adding, removing, setting and switching rules |
 //! | [`digest`] | what a proof about a policy is bound to |
 //! | [`syscall`] | names and numbers on every ABI |
@@ -34,6 +35,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bpf;
 pub mod check;
 pub mod decision;
 pub mod digest;
