@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use nri_wire::api::{Container, PodSandbox, RegisterPluginRequest, UpdateContainersRequest};
 use nri_wire::io::Trace;
-use nri_wire::io::tokio::{Peer, Role};
+use nri_wire::io::tokio::{Peer, Receive, Role};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -21,7 +21,7 @@ use super::core::{
     Action, CallId, Completion, Core, End, Origin, Permission, PluginId, Refusal, RequestId, SeatId,
     Submission,
 };
-use super::identity::{Exit, Hasher, Sha256, observe};
+use super::identity::{Exit, Hasher, Sha256, Witness, observe};
 use super::launch::{self, Launched, Launcher};
 use super::listen::Listener;
 use super::outcome::Failure;
@@ -315,7 +315,7 @@ impl Actor {
             let why = launch::mind(child, end).await;
             drop(sender.send(News::Closed { plugin, why }));
         });
-        self.serve(plugin, stream, None);
+        self.serve(plugin, stream, pid, None);
     }
 
     /// A plugin has connected by itself.
@@ -326,7 +326,7 @@ impl Actor {
         let origin = Origin { pid, since: SystemTime::now(), identity: seen.identity, pending };
         match self.core.handle_connected(None, origin, now()) {
             Ok(plugin) => {
-                self.serve(plugin, stream, seen.exit);
+                self.serve(plugin, stream, pid, seen.exit);
                 if let Some(image) = seen.image {
                     self.images.insert(plugin, image);
                 }
@@ -349,8 +349,10 @@ impl Actor {
         });
     }
 
-    fn serve(&mut self, plugin: PluginId, stream: UnixStream, exit: Option<Exit>) {
-        let (peer, requests) = Peer::start_with(stream, Role::Runtime, self.trace.clone());
+    /// Lets a plugin speak: the process with this number, if it is known, and no other.
+    fn serve(&mut self, plugin: PluginId, stream: UnixStream, pid: Option<u32>, exit: Option<Exit>) {
+        let witness = Witness::of(&stream, pid).map(|witness| Box::new(witness) as Box<dyn Receive>);
+        let (peer, requests) = Peer::start_received(stream, Role::Runtime, self.trace.clone(), witness);
         self.peers.insert(plugin, peer.clone());
         let (sender, embedder) = (self.sender.clone(), Arc::clone(&self.embedder));
         if let Some(exit) = exit {

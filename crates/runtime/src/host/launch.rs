@@ -116,6 +116,8 @@ fn launch(program: &Program, hasher: &Hasher, log_lines: u32) -> io::Result<Laun
     let executable = Executable::open(&path, hasher)?;
     let (ours, theirs) = StdStream::pair()?;
     ours.set_nonblocking(true)?;
+    // From here on the kernel tells who sends what.
+    rustix::net::sockopt::set_socket_passcred(&ours, true)?;
     let mut command = std::process::Command::new(executable.path(&path));
     match program.args.split_first() {
         Some((first, rest)) => command.arg0(first).args(rest),

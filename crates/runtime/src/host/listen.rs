@@ -156,6 +156,8 @@ fn listen_hidden(path: &Path, socket: &Socket) -> io::Result<UnixListener> {
         chown(path, None, Some(group))?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(socket.mode))?;
+    // Accepted sockets inherit this: the kernel tells who sent each message, from the first byte on.
+    rustix::net::sockopt::set_socket_passcred(&listener, true)?;
     listener.listen(BACKLOG)
 }
 

@@ -7,6 +7,7 @@
 //! | `socket` | the socket options for it |
 //! | `cgroup` | what the text of a process's cgroups means |
 //! | `digest` | digests of executables, which take their time |
+//! | `witness` | who sent a message |
 
 mod cgroup;
 mod digest;
@@ -14,6 +15,7 @@ mod peer;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,7 @@ pub(crate) use self::digest::Hasher;
 pub(crate) use self::peer::{Exit, observe};
 #[cfg(test)]
 pub(super) use self::tests::heir;
+pub(crate) use self::witness::Witness;
 
 /// What is known of a plugin without asking it. A fact that could not be established is absent.
 ///

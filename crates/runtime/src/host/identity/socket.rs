@@ -1,7 +1,11 @@
 //! What a unix socket knows of its peer (unix(7), socket(7)) and no safe interface asks for.
-#![expect(unsafe_code, reason = "two socket options that rustix does not have")]
+#![expect(
+    unsafe_code,
+    reason = "two socket options that rustix does not have, and senders, whose process may be 0, which it rules out"
+)]
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use crate::limits::GROUPS_MAX;
@@ -42,4 +46,36 @@ fn words(socket: impl AsFd, option: libc::c_int, words: &mut [u32]) -> io::Resul
         return Err(io::Error::last_os_error());
     }
     Ok(usize::try_from(length).unwrap_or_default() / size_of::<u32>())
+}
+
+/// Reads what is there without waiting, and says which process sent it: 0 if that is in a PID namespace that we do not
+/// see, `None` if the kernel does not say (`SO_PASSCRED`, unix(7)). Descriptors that come along are closed.
+pub(super) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Option<i32>)> {
+    let mut room = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // Room for the sender alone, so that the kernel makes no descriptors for us.
+    let mut control = MaybeUninit::<Control>::zeroed();
+    // SAFETY: a `msghdr` of zeros is a valid one that has no room for anything.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut room;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of::<Control>();
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the kernel writes into `buffer` and `control` no more than the lengths given, and both outlive the call.
+    let length = unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut message, flags) };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: all bytes of `control` are zero or were written by the kernel, and any value is valid for its integers.
+    let control = unsafe { control.assume_init() };
+    let told = message.msg_controllen >= size_of::<Control>()
+        && (control.level, control.kind) == (libc::SOL_SOCKET, libc::SCM_CREDENTIALS);
+    Ok((length, told.then_some(control.sender.pid)))
+}
+
+/// A control message with a sender (cmsg(3)), as the kernel lays it out.
+#[repr(C)]
+struct Control {
+    length: usize,
+    level: libc::c_int,
+    kind: libc::c_int,
+    sender: libc::ucred,
 }

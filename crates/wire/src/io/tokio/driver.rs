@@ -11,12 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::io::{AsyncRead as _, Interest, ReadBuf};
+use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::super::{Answers, Trace};
+use super::Receive;
 use crate::connection::{
     CallFailure, CallId, CallRefused, Closed, Connection, Event, Incoming, Outgoing, Output, RequestId, Role,
 };
@@ -335,12 +337,34 @@ impl Batch {
     }
 }
 
+/// The half of a stream that is read, and how.
+pub(super) struct Reader {
+    pub(super) half: OwnedReadHalf,
+    pub(super) receive: Option<Box<dyn Receive>>,
+}
+
+impl Reader {
+    fn poll<'a>(&mut self, cx: &mut Context<'_>, buffer: &'a mut [u8]) -> Poll<io::Result<&'a [u8]>> {
+        let Some(receive) = &mut self.receive else {
+            let mut room = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.half).poll_read(cx, &mut room))?;
+            let length = room.filled().len();
+            return Poll::Ready(Ok(buffer.get(..length).unwrap_or_default()));
+        };
+        let stream: &UnixStream = self.half.as_ref();
+        loop {
+            ready!(stream.poll_read_ready(cx))?;
+            match stream.try_io(Interest::READABLE, || receive.receive(stream, buffer)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(length) => return Poll::Ready(Ok(buffer.get(..length).unwrap_or_default())),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
 /// The connection's task.
-pub(super) async fn drive(
-    inner: Arc<Inner>,
-    mut reader: OwnedReadHalf,
-    requests: mpsc::UnboundedSender<Incoming>,
-) {
+pub(super) async fn drive(inner: Arc<Inner>, mut reader: Reader, requests: mpsc::UnboundedSender<Incoming>) {
     let mut timer = pin!(sleep_until(Instant::now()));
     loop {
         let (due, blocked) = {
@@ -381,17 +405,16 @@ async fn writable(writer: Option<&OwnedWriteHalf>) {
 }
 
 /// Reads once. The buffer belongs to the thread, not the connection: an idle plugin costs no buffer.
-fn read(inner: &Inner, reader: &mut OwnedReadHalf, cx: &mut Context<'_>) -> Poll<()> {
+fn read(inner: &Inner, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<()> {
     thread_local! {
         static BUFFER: std::cell::RefCell<Vec<u8>> = std::cell::RefCell::new(vec![0; READ_SIZE]);
     }
     BUFFER.with_borrow_mut(|buffer| {
-        let mut buffer = ReadBuf::new(buffer);
-        let result = ready!(Pin::new(reader).poll_read(cx, &mut buffer));
+        let result = ready!(reader.poll(cx, buffer));
         let connection = &mut inner.lock().connection;
         match result {
-            Ok(()) if buffer.filled().is_empty() => connection.handle_eof(),
-            Ok(()) => connection.handle_input(Instant::now().into_std(), buffer.filled()),
+            Ok([]) => connection.handle_eof(),
+            Ok(bytes) => connection.handle_input(Instant::now().into_std(), bytes),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => connection.handle_eof(),
             Err(error) => connection.close(Closed::from(&error)),
         }
@@ -400,7 +423,7 @@ fn read(inner: &Inner, reader: &mut OwnedReadHalf, cx: &mut Context<'_>) -> Poll
 }
 
 /// Writing has failed: takes what the peer has sent before, then ends (quirk C9).
-async fn drain(inner: &Inner, reader: &mut OwnedReadHalf) {
+async fn drain(inner: &Inner, reader: &mut Reader) {
     loop {
         let more = poll_fn(|cx| match read(inner, reader, cx) {
             Poll::Ready(()) => Poll::Ready(inner.lock().connection.closed().is_none()),

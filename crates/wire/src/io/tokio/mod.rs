@@ -6,6 +6,7 @@
 
 mod driver;
 
+use std::io;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -18,10 +19,19 @@ use super::{Answers as _, Reply, Trace};
 pub use crate::connection::Role;
 use crate::connection::{CallId, CallRefused, Closed, Incoming};
 use crate::service::Rpc;
-use driver::{Inner, Outcome, drive};
+use driver::{Inner, Outcome, Reader, drive};
 
 /// Why a call has no response.
 pub type CallError<R> = super::CallError<LateAnswer<R>>;
+
+/// How a stream is read: for who wants to know more of every message than its bytes (unix(7), `SCM_CREDENTIALS`).
+pub trait Receive: Send {
+    /// Reads what is there, as `recv(2)` does; 0 is the end. The stream does not block.
+    ///
+    /// # Errors
+    /// The system's; all but [`WouldBlock`](io::ErrorKind::WouldBlock) end the connection with their text.
+    fn receive(&mut self, stream: &UnixStream, buffer: &mut [u8]) -> io::Result<usize>;
+}
 
 /// One end of a connection. Clones are the same end; it closes when the last clone and its [`Requests`] are gone.
 #[derive(Clone)]
@@ -60,7 +70,22 @@ impl Peer {
     /// Outside a tokio runtime.
     #[must_use]
     pub fn start_with(stream: UnixStream, role: Role, trace: Option<Arc<dyn Trace>>) -> (Self, Requests) {
-        let (reader, writer) = stream.into_split();
+        Self::start_received(stream, role, trace, None)
+    }
+
+    /// The same, and what the peer sends is read by `receive`.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn start_received(
+        stream: UnixStream,
+        role: Role,
+        trace: Option<Arc<dyn Trace>>,
+        receive: Option<Box<dyn Receive>>,
+    ) -> (Self, Requests) {
+        let (half, writer) = stream.into_split();
+        let reader = Reader { half, receive };
         let inner = Arc::new(Inner::new(role, writer, trace));
         let (sender, receiver) = mpsc::unbounded_channel();
         tokio::spawn(drive(Arc::clone(&inner), reader, sender));
