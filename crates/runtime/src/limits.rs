@@ -25,6 +25,8 @@ pub const CONNECTED_MAX: usize = 256;
 pub const REFUSAL_GRACE: Duration = Duration::from_millis(500);
 /// Most supplementary groups of a process: `NGROUPS_MAX` of Linux.
 pub const GROUPS_MAX: usize = 1 << 16;
+/// Longest security label of a process, in bytes: SELinux contexts are at most a page.
+pub const LABEL_MAX: usize = 4096;
 /// Most bytes of a file of `/proc` about a process that are read.
 pub const PROC_TEXT_MAX: u64 = 64 << 10;
 /// Longest executable whose digest is taken, in bytes.

@@ -54,6 +54,14 @@ pub(super) enum Order {
     Shutdown,
 }
 
+/// A new connection.
+#[derive(Debug)]
+struct Accepted {
+    stream: UnixStream,
+    /// Which listener has it.
+    listener: Option<Arc<str>>,
+}
+
 /// What happens at the host's own connections and processes.
 #[derive(Debug)]
 pub(super) enum News {
@@ -103,7 +111,7 @@ pub(super) struct Actor {
     orders: mpsc::UnboundedReceiver<Order>,
     news: mpsc::UnboundedReceiver<News>,
     /// Connections, one at a time: what plugins say does not wait behind all that somebody makes in a loop.
-    accepted: mpsc::Receiver<UnixStream>,
+    accepted: mpsc::Receiver<Accepted>,
     /// For the tasks that bring news. What a peer can put in is bounded by its connection's own limits.
     sender: mpsc::UnboundedSender<News>,
     view: watch::Sender<View>,
@@ -177,7 +185,7 @@ impl Actor {
                     }
                 },
                 Some(news) = self.news.recv() => self.handle_news(news),
-                Some(stream) = self.accepted.recv() => self.connected(stream),
+                Some(accepted) = self.accepted.recv() => self.connected(accepted),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     self.core.handle_timeout(now());
                 }
@@ -205,7 +213,7 @@ impl Actor {
                     self.core.handle_cancel(id, now());
                 }
             }
-            Order::Connect(stream) => self.connected(stream),
+            Order::Connect(stream) => self.connected(Accepted { stream, listener: None }),
             Order::SetRuntime { name, version, nri_version } => {
                 self.core.set_runtime(name, version, nri_version);
             }
@@ -319,8 +327,9 @@ impl Actor {
     }
 
     /// A plugin has connected by itself.
-    fn connected(&mut self, stream: UnixStream) {
-        let seen = observe(&stream);
+    fn connected(&mut self, Accepted { stream, listener }: Accepted) {
+        let mut seen = observe(&stream);
+        seen.identity.listener = listener;
         let pid = seen.pid;
         let pending = seen.image.is_some();
         let origin = Origin { pid, since: SystemTime::now(), identity: seen.identity, pending };
@@ -367,10 +376,10 @@ fn now() -> std::time::Instant {
 }
 
 /// Accepts for ever: what fails once may work again (quirk A9).
-async fn accept(listener: Listener, sender: mpsc::Sender<UnixStream>) {
+async fn accept(listener: Listener, sender: mpsc::Sender<Accepted>) {
     loop {
         match listener.accept().await {
-            Ok(stream) => drop(sender.send(stream).await),
+            Ok(stream) => drop(sender.send(Accepted { stream, listener: listener.name() }).await),
             Err(error) => {
                 warn!(path = %listener.path().display(), "failed to accept: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

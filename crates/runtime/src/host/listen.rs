@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::io::Errno;
@@ -39,6 +40,7 @@ impl From<PathBuf> for Socket {
 #[derive(Debug)]
 pub struct Listener {
     listener: UnixListener,
+    name: Option<Arc<str>>,
     path: PathBuf,
     inode: (u64, u64),
 }
@@ -114,7 +116,8 @@ impl Listener {
         });
         match made {
             Ok((listener, metadata)) => {
-                Ok(Self { listener, path: path.to_owned(), inode: (metadata.dev(), metadata.ino()) })
+                let name = socket.name.as_deref().map(Arc::from);
+                Ok(Self { listener, name, path: path.to_owned(), inode: (metadata.dev(), metadata.ino()) })
             }
             Err(error) => {
                 drop(fs::remove_file(&hidden));
@@ -127,6 +130,11 @@ impl Listener {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What policies call it.
+    pub(super) fn name(&self) -> Option<Arc<str>> {
+        self.name.clone()
     }
 
     /// Waits for a connection.

@@ -106,6 +106,7 @@ impl Table {
         identity.pod = self.pods.get(pod).map(|pod| PodIdentity {
             namespace: pod.namespace.clone(),
             name: pod.name.clone(),
+            labels: pod.labels.clone(),
             container: container.map(|container| container.name.clone()).unwrap_or_default(),
         });
     }

@@ -17,8 +17,10 @@ mod socket;
 mod tests;
 mod witness;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
@@ -49,6 +51,10 @@ pub struct Identity {
     pub gid: Option<u32>,
     /// Its other groups when it connected.
     pub groups: Vec<u32>,
+    /// Its security label (SELinux, AppArmor, Smack) when it connected.
+    pub label: Option<String>,
+    /// The socket that it connected to, by the name that policies call it.
+    pub listener: Option<Arc<str>>,
     /// Path of its cgroup.
     pub cgroup: Option<String>,
     /// The shallowest service or scope of that path.
@@ -66,6 +72,9 @@ pub struct PodIdentity {
     pub namespace: String,
     /// Name of the pod.
     pub name: String,
+    /// Labels of the pod: its author's word.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Name of the container in it; empty for the pod's own sandbox process.
     pub container: String,
 }
@@ -97,8 +106,10 @@ impl Identity {
         let same_user = self.uid.is_some() && self.uid == other.uid;
         let same_content = self.sha256.is_some() && self.sha256 == other.sha256;
         let same_file = self.exe.is_some() && self.exe == other.exe;
-        let same_container =
-            self.pod.as_ref().is_some_and(|pod| !pod.container.is_empty()) && self.pod == other.pod;
+        let same_container = self.pod.as_ref().zip(other.pod.as_ref()).is_some_and(|(one, other)| {
+            let names = |pod: &PodIdentity| [&pod.namespace, &pod.name, &pod.container].map(String::clone);
+            !one.container.is_empty() && names(one) == names(other)
+        });
         same_user && (same_content || same_file || same_container)
     }
 
@@ -111,12 +122,15 @@ impl Identity {
                 ("peer.uid", self.uid.is_some()),
                 ("peer.gid", self.gid.is_some()),
                 ("peer.groups", !self.groups.is_empty()),
+                ("listener", self.listener.is_some()),
+                ("peer.label", self.label.is_some()),
                 ("peer.exe", self.exe.is_some()),
                 ("peer.exeSha256", self.sha256.is_some()),
                 ("peer.systemdUnit", self.systemd_unit.is_some()),
                 ("peer.cgroup", self.cgroup.is_some()),
                 ("pod.namespace", self.pod.is_some()),
                 ("pod.name", self.pod.is_some()),
+                ("pod.labels", self.pod.as_ref().is_some_and(|pod| !pod.labels.is_empty())),
                 ("pod.container", self.pod.as_ref().is_some_and(|pod| !pod.container.is_empty())),
             ],
         };
@@ -153,6 +167,10 @@ impl Serialize for Identity {
             #[serde(skip_serializing_if = "<[u32]>::is_empty")]
             groups: &'a [u32],
             #[serde(skip_serializing_if = "Option::is_none")]
+            label: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            listener: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
             systemd_unit: Option<&'a str>,
             #[serde(skip_serializing_if = "Option::is_none")]
             cgroup: Option<&'a str>,
@@ -171,6 +189,8 @@ impl Serialize for Identity {
             uid: self.uid,
             gid: self.gid,
             groups: &self.groups,
+            label: self.label.as_deref(),
+            listener: self.listener.as_deref(),
             systemd_unit: self.systemd_unit.as_deref(),
             cgroup: self.cgroup.as_deref(),
             container_id: self.container_id.as_deref(),

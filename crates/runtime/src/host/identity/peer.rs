@@ -63,6 +63,7 @@ pub(crate) fn observe(stream: &UnixStream) -> Seen {
             uid: Some(cred.uid()),
             gid: Some(cred.gid()),
             groups: socket::peer_groups(stream).unwrap_or_default(),
+            label: socket::peer_label(stream).ok(),
             ..Identity::default()
         },
         ..Seen::default()

@@ -8,7 +8,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
 
-use crate::limits::GROUPS_MAX;
+use crate::limits::{GROUPS_MAX, LABEL_MAX};
 
 /// A descriptor of the process that connected (Linux 6.5 and later).
 pub(super) fn peer_pidfd(socket: impl AsFd) -> io::Result<OwnedFd> {
@@ -33,20 +33,40 @@ pub(super) fn peer_groups(socket: impl AsFd) -> io::Result<Vec<u32>> {
     Ok(groups)
 }
 
+/// The security label of the process when it connected (`SO_PEERSEC`); an error where no security module has any.
+pub(super) fn peer_label(socket: impl AsFd) -> io::Result<String> {
+    let mut label = vec![0_u8; LABEL_MAX];
+    let length = option(socket, libc::SO_PEERSEC, &mut label)?;
+    label.truncate(length);
+    // Some modules end it with a zero, AppArmor adds its mode and a line's end to some.
+    let label = String::from_utf8(label).map_err(io::Error::other)?;
+    Ok(label.trim_end_matches(['\0', '\n']).to_owned())
+}
+
 /// An option whose value is a number of 32-bit words. Gives how many came.
-fn words(socket: impl AsFd, option: libc::c_int, words: &mut [u32]) -> io::Result<usize> {
-    let mut length = libc::socklen_t::try_from(size_of_val(words)).map_err(io::Error::other)?;
-    // SAFETY: the kernel writes at most `length` bytes, all of which are in `words`, where any value is valid; the
-    // descriptor is borrowed, and so open.
+fn words(socket: impl AsFd, name: libc::c_int, words: &mut [u32]) -> io::Result<usize> {
+    option(socket, name, words).map(|length| length / size_of::<u32>())
+}
+
+/// An option of the socket itself. Gives how many bytes came.
+fn option<T: Word>(socket: impl AsFd, name: libc::c_int, value: &mut [T]) -> io::Result<usize> {
+    let mut length = libc::socklen_t::try_from(size_of_val(value)).map_err(io::Error::other)?;
+    // SAFETY: the kernel writes at most `length` bytes, all of which are in `value`, where any bytes are valid (`Word`);
+    // the descriptor is borrowed, and so open.
     let result = unsafe {
-        let value = words.as_mut_ptr().cast();
-        libc::getsockopt(socket.as_fd().as_raw_fd(), libc::SOL_SOCKET, option, value, &raw mut length)
+        let value = value.as_mut_ptr().cast();
+        libc::getsockopt(socket.as_fd().as_raw_fd(), libc::SOL_SOCKET, name, value, &raw mut length)
     };
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(usize::try_from(length).unwrap_or_default() / size_of::<u32>())
+    Ok(usize::try_from(length).unwrap_or_default())
 }
+
+/// Numbers: any bytes are one.
+trait Word {}
+impl Word for u8 {}
+impl Word for u32 {}
 
 /// Reads what is there without waiting, and says which process sent it: 0 if that is in a PID namespace that we do not
 /// see, `None` if the kernel does not say (`SO_PASSCRED`, unix(7)). Descriptors that come along are closed.

@@ -130,7 +130,12 @@ fn facts() {
             systemd_unit: Some("a.service".into()),
             cgroup: Some("/system.slice/a.service".into()),
             container_id: Some("c".into()),
-            pod: Some(PodIdentity { namespace: "ns".into(), name: "p".into(), container: "c".into() }),
+            pod: Some(PodIdentity {
+                namespace: "ns".into(),
+                name: "p".into(),
+                labels: BTreeMap::new(),
+                container: "c".into(),
+            }),
             ..Identity::default()
         },
         concat!(

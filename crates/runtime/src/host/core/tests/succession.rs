@@ -69,7 +69,12 @@ fn who_is_the_same() {
     let file = |uid: u32, path: &str| Identity { exe: Some(path.into()), ..user(uid) };
     let content = |uid: u32, byte: u8| Identity { sha256: digest(byte), ..user(uid) };
     let container = |name: &str, container: &str| Identity {
-        pod: Some(PodIdentity { namespace: "ns".into(), name: name.into(), container: container.into() }),
+        pod: Some(PodIdentity {
+            namespace: "ns".into(),
+            name: name.into(),
+            labels: BTreeMap::new(),
+            container: container.into(),
+        }),
         ..user(0)
     };
     check(file(0, "/a"), file(0, "/a"), true);
