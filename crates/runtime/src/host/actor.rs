@@ -21,7 +21,7 @@ use super::core::{
     Action, CallId, Completion, Core, End, Origin, Permission, PluginId, Refusal, RequestId, SeatId,
     Submission,
 };
-use super::identity::{Exit, Hasher, Sha256, Witness, observe};
+use super::identity::{Exit, Hasher, Proof, Sha256, Witness, observe};
 use super::launch::{self, Launched, Launcher};
 use super::listen::Listener;
 use super::outcome::Failure;
@@ -118,6 +118,8 @@ pub(super) struct Actor {
     peers: BTreeMap<PluginId, Peer>,
     /// Executables of connections that have not registered.
     images: BTreeMap<PluginId, OwnedFd>,
+    /// That processes are still what they were.
+    proofs: BTreeMap<PluginId, Proof>,
     /// The word to end for processes that live.
     processes: BTreeMap<PluginId, oneshot::Sender<()>>,
     replies: BTreeMap<RequestId, oneshot::Sender<Result<Completion, Failure>>>,
@@ -156,6 +158,7 @@ impl Actor {
             view,
             peers: BTreeMap::new(),
             images: BTreeMap::new(),
+            proofs: BTreeMap::new(),
             processes: BTreeMap::new(),
             replies: BTreeMap::new(),
             launcher: Launcher::new(hasher.clone(), log_lines),
@@ -237,9 +240,15 @@ impl Actor {
                 drop(reply.send(result));
             }
             News::Ask { plugin, request, unknown, reply } => {
+                self.look_again(plugin);
                 drop(reply.send(self.core.handle_update_containers(plugin, request, &unknown)));
             }
-            News::End { call, end } => self.core.handle_end(call, end, now()),
+            News::End { call, end } => {
+                if let (End::Answer(..), Some(plugin)) = (&end, self.core.called(call)) {
+                    self.look_again(plugin);
+                }
+                self.core.handle_end(call, end, now());
+            }
             News::Launched { seat, result } => self.launched(seat, *result),
             News::Closed { plugin, why } => self.core.handle_closed(plugin, &why, now()),
             News::Digest { plugin, sha256 } => self.core.handle_digest(plugin, sha256, now()),
@@ -268,6 +277,7 @@ impl Actor {
                         peer.close(&reason);
                     }
                     self.images.remove(&plugin);
+                    self.proofs.remove(&plugin);
                     // Dropping the word is the word.
                     self.processes.remove(&plugin);
                 }
@@ -309,13 +319,14 @@ impl Actor {
     }
 
     fn launched(&mut self, seat: SeatId, result: std::io::Result<Launched>) {
-        let Launched { stream, pid, child, identity } = match result {
+        let Launched { stream, pid, child, identity, proof } = match result {
             Ok(launched) => launched,
             Err(error) => return self.core.handle_launch_failed(seat, &error.to_string(), now()),
         };
         let origin = Origin { pid, since: SystemTime::now(), identity, pending: false };
         // If it comes too late, it ends with this.
         let Ok(plugin) = self.core.handle_connected(Some(seat), origin, now()) else { return };
+        self.proofs.extend(proof.map(|proof| (plugin, proof)));
         let (word, end) = oneshot::channel();
         self.processes.insert(plugin, word);
         let sender = self.sender.clone();
@@ -335,12 +346,21 @@ impl Actor {
         let origin = Origin { pid, since: SystemTime::now(), identity: seen.identity, pending };
         match self.core.handle_connected(None, origin, now()) {
             Ok(plugin) => {
+                self.proofs.extend(seen.proof.map(|proof| (plugin, proof)));
                 self.serve(plugin, stream, pid, seen.exit);
                 if let Some(image) = seen.image {
                     self.images.insert(plugin, image);
                 }
             }
             Err(_) => warn!(pid, "too many connections that have not registered: refused"),
+        }
+    }
+
+    /// Whether the plugin still is who it was found to be. Who is not is nobody from now on.
+    fn look_again(&mut self, plugin: PluginId) {
+        if let Some(Err(changed)) = self.proofs.get(&plugin).map(Proof::check) {
+            self.proofs.remove(&plugin);
+            self.core.handle_changed(plugin, &changed.to_string());
         }
     }
 

@@ -30,7 +30,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::config::Program;
-use super::identity::{Hasher, Identity};
+use super::identity::{Hasher, Identity, Proof};
 use super::stderr;
 use crate::limits::{END_MAX, EXIT_GRACE, TERM_GRACE};
 
@@ -44,6 +44,8 @@ pub(crate) struct Launched {
     pub(crate) pid: Option<u32>,
     pub(crate) child: Child,
     pub(crate) identity: Identity,
+    /// That the process still is what was started; absent for a script, whose interpreter is another file.
+    pub(crate) proof: Option<Proof>,
 }
 
 /// The thread that starts plugins. It begins with the first of them.
@@ -138,10 +140,12 @@ fn launch(program: &Program, hasher: &Hasher, log_lines: u32) -> io::Result<Laun
     confine(&mut command);
     let mut child = Command::from(command).kill_on_drop(true).spawn()?;
     let pid = child.id();
+    let file = File::from(executable.file).metadata()?;
+    let proof = pid.filter(|_| !executable.identity.script).map(|pid| Proof::of_launched(pid, &file));
     if let Some(stderr) = child.stderr.take() {
         tokio::spawn(stderr::log(stderr, program.name.full().to_owned(), pid, log_lines));
     }
-    Ok(Launched { stream: UnixStream::from_std(ours)?, pid, child, identity: executable.identity })
+    Ok(Launched { stream: UnixStream::from_std(ours)?, pid, child, identity: executable.identity, proof })
 }
 
 /// A plugin's file.

@@ -317,6 +317,11 @@ impl Core {
             .collect()
     }
 
+    /// Which plugin a call went to.
+    pub(crate) fn called(&self, call: CallId) -> Option<PluginId> {
+        self.calls.get(&call).map(|call| call.plugin)
+    }
+
     /// How many plugins get events.
     pub(crate) fn active(&self) -> usize {
         self.plugins.values().filter(|plugin| plugin.is_active()).count()

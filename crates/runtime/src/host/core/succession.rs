@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::plugin::{Plugin, Stage};
 use super::seat::Who;
 use super::{Core, PluginId, RequestId, Timer};
-use crate::host::identity::Sha256;
+use crate::host::identity::{Identity, Sha256};
 use crate::limits::{BACK_OFF_FORGET, BACK_OFF_MAX, DIGEST_WAIT};
 
 impl Core {
@@ -32,7 +32,9 @@ impl Core {
     /// The digest of a peer's executable is known, or that it will not be.
     pub(crate) fn handle_digest(&mut self, id: PluginId, sha256: Option<Sha256>, now: Instant) {
         let Some(plugin) = self.plugins.get_mut(&id) else { return };
-        plugin.origin.identity.sha256 = sha256;
+        if !plugin.origin.identity.lost {
+            plugin.origin.identity.sha256 = sha256;
+        }
         plugin.origin.pending = false;
         let waiting = |(_, plugin): &(&PluginId, &Plugin)| matches!(plugin.stage, Stage::Identifying);
         let waiting: Vec<_> = self.plugins.iter().filter(waiting).map(|(id, _)| *id).collect();
@@ -41,6 +43,13 @@ impl Core {
                 self.begin_joining(id, now);
             }
         }
+    }
+
+    /// What was known of a plugin's process no longer holds (`policy.md` 2, "Rules").
+    pub(crate) fn handle_changed(&mut self, id: PluginId, why: &str) {
+        let Some(plugin) = self.plugins.get_mut(&id) else { return };
+        warn!(plugin = %plugin.label(), "{why}: it has no proven identity any more");
+        plugin.origin.identity = Identity { lost: true, ..Identity::default() };
     }
 
     pub(super) fn digest_too_slow(&mut self, id: PluginId, now: Instant) {

@@ -6,12 +6,14 @@
 //! | `peer` | what is asked of the kernel, at once |
 //! | `socket` | the socket options for it |
 //! | `cgroup` | what the text of a process's cgroups means |
+//! | `proof` | whether a process is still what it was |
 //! | `digest` | digests of executables, which take their time |
 //! | `witness` | who sent a message |
 
 mod cgroup;
 mod digest;
 mod peer;
+mod proof;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ use serde::{Serialize, Serializer};
 
 pub(crate) use self::digest::Hasher;
 pub(crate) use self::peer::{Exit, observe};
+pub(crate) use self::proof::Proof;
 #[cfg(test)]
 pub(super) use self::tests::heir;
 pub(crate) use self::witness::Witness;
@@ -36,6 +39,9 @@ pub(crate) use self::witness::Witness;
 /// `assurance` besides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
+    /// What was known of its process no longer holds, and nothing else here is known: whatever it says about itself, it
+    /// is nobody.
+    pub lost: bool,
     /// Started by this host.
     pub launched: bool,
     /// The file that it executes, in our mount namespace; absent if the process lives in another one, where any file
@@ -153,6 +159,8 @@ impl Serialize for Identity {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Facts<'a> {
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            lost: bool,
             launched: bool,
             #[serde(skip_serializing_if = "Option::is_none")]
             exe: Option<std::borrow::Cow<'a, str>>,
@@ -182,6 +190,7 @@ impl Serialize for Identity {
             assurance: Assurance,
         }
         Facts {
+            lost: self.lost,
             launched: self.launched,
             exe: self.exe.as_deref().map(Path::to_string_lossy),
             sha256: self.sha256,

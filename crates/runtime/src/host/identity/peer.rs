@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 use tracing::debug;
 
-use super::{Identity, cgroup, socket};
+use super::{Identity, Proof, cgroup, socket};
 use crate::limits::PROC_TEXT_MAX;
 
 /// A peer as it was found.
@@ -27,6 +27,8 @@ pub(crate) struct Seen {
     pub(crate) identity: Identity,
     /// Tells when the process ends; absent where that cannot be told.
     pub(crate) exit: Option<Exit>,
+    /// That it still is what it was found to be.
+    pub(crate) proof: Option<Proof>,
     /// The file that it executes, open for its path.
     pub(crate) image: Option<OwnedFd>,
 }
@@ -73,10 +75,11 @@ pub(crate) fn observe(stream: &UnixStream) -> Seen {
     match pidfd(stream, pid) {
         Ok(pidfd) => {
             let mut facts = seen.identity.clone();
+            let proof = pid.map(Proof::of);
             let image = process.as_deref().and_then(|process| read(process, &mut facts));
             // The number was the peer's for as long as the process is the same and alive.
             if is_alive(&pidfd) && started.is_some() && started == process.as_deref().and_then(start_time) {
-                (seen.identity, seen.image) = (facts, image);
+                (seen.identity, seen.image, seen.proof) = (facts, image, proof);
             }
             seen.exit = Exit::of(pidfd);
         }
@@ -141,7 +144,7 @@ pub(super) fn started(stat: &str) -> Option<u64> {
     fields.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
-fn text(path: &Path) -> Option<String> {
+pub(super) fn text(path: &Path) -> Option<String> {
     let mut text = String::new();
     File::open(path).ok()?.take(PROC_TEXT_MAX).read_to_string(&mut text).ok()?;
     Some(text)
