@@ -31,6 +31,7 @@ use tracing::warn;
 
 use super::config::Program;
 use super::identity::{Hasher, Identity, Proof};
+use super::ownership::{foreign_directory, is_ours};
 use super::stderr;
 use crate::limits::{END_MAX, EXIT_GRACE, TERM_GRACE};
 
@@ -141,7 +142,7 @@ fn launch(program: &Program, hasher: &Hasher, log_lines: u32) -> io::Result<Laun
     let mut child = Command::from(command).kill_on_drop(true).spawn()?;
     let pid = child.id();
     let file = File::from(executable.file).metadata()?;
-    let proof = pid.filter(|_| !executable.identity.script).map(|pid| Proof::of_launched(pid, &file));
+    let proof = pid.filter(|_| !executable.script).map(|pid| Proof::of_launched(pid, &file));
     if let Some(stderr) = child.stderr.take() {
         tokio::spawn(stderr::log(stderr, program.name.full().to_owned(), pid, log_lines));
     }
@@ -151,6 +152,8 @@ fn launch(program: &Program, hasher: &Hasher, log_lines: u32) -> io::Result<Laun
 /// A plugin's file.
 struct Executable {
     file: OwnedFd,
+    /// It is opened anew by whatever interprets it.
+    script: bool,
     identity: Identity,
 }
 
@@ -163,23 +166,49 @@ impl Executable {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
         }
         let script = is_script(&mut file)?;
-        let digest = hasher.read(&mut file, &|| false);
-        if let Err(error) = &digest {
-            warn!(path = %path.display(), "no digest of this plugin: {error}");
-        }
+        let identity = identify(path, &mut file, script, hasher);
         // Not where the plugin's own descriptors go.
         let file = rustix::io::fcntl_dupfd_cloexec(&file, FIRST_FREE)?;
-        Ok(Self { file, identity: Identity::of_launched(path, digest.ok(), script) })
+        Ok(Self { file, script, identity })
     }
 
     /// By which path to execute it.
     fn path(&self, path: &Path) -> PathBuf {
-        if self.identity.script {
-            path.to_owned()
-        } else {
-            format!("/proc/self/fd/{}", self.file.as_raw_fd()).into()
-        }
+        if self.script { path.to_owned() } else { format!("/proc/self/fd/{}", self.file.as_raw_fd()).into() }
     }
+}
+
+/// What the file proves: its path and content, unless others may change them.
+fn identify(path: &Path, file: &mut File, script: bool, hasher: &Hasher) -> Identity {
+    // Links are how plugins are installed; what counts is where the file really is.
+    let (path, foreign) = match std::fs::canonicalize(path).and_then(|path| Ok((foreign(&path, file)?, path)))
+    {
+        Ok((foreign, path)) => (path, foreign),
+        Err(error) => (path.to_owned(), Some(error.to_string())),
+    };
+    if let Some(why) = foreign {
+        warn!(path = %path.display(), "this plugin has no proven identity: {why}");
+        return Identity { launched: true, script, ..Identity::default() };
+    }
+    let digest = hasher.read(file, &|| false);
+    if let Err(error) = &digest {
+        warn!(path = %path.display(), "no digest of this plugin: {error}");
+    }
+    Identity::of_launched(&path, digest.ok(), script)
+}
+
+/// Who else may change a file or where it is, and what to do about it.
+fn foreign(path: &Path, file: &File) -> io::Result<Option<String>> {
+    if !is_ours(&file.metadata()?) {
+        return Ok(Some("others than root may change its file; chown it and chmod go-w it".to_owned()));
+    }
+    let directory = foreign_directory(path)?;
+    Ok(directory.map(|directory| {
+        format!(
+            "others than root may change the directory {}; chown it and chmod go-w it",
+            directory.display()
+        )
+    }))
 }
 
 /// What is no ELF file is opened anew by whatever interprets it.

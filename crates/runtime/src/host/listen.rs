@@ -13,6 +13,8 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::{UnixListener, UnixSocket};
 
+use super::ownership::is_ours;
+
 /// Connections that may wait to be accepted; as the reference, the system's own limit.
 const BACKLOG: u32 = 4096;
 
@@ -171,9 +173,7 @@ fn listen_hidden(path: &Path, socket: &Socket) -> io::Result<UnixListener> {
 
 fn check_directory(dir: &Path) -> Result<(), ListenError> {
     let metadata = fs::metadata(dir).map_err(|error| ListenError::Io(dir.to_owned(), error))?;
-    let (mode, sticky) = (metadata.mode(), metadata.mode() & 0o1000 != 0);
-    let own = metadata.uid() == 0 || metadata.uid() == rustix::process::geteuid().as_raw();
-    if !own || (mode & 0o022 != 0 && !sticky) {
+    if !is_ours(&metadata) {
         return Err(ListenError::WritableByOthers(dir.to_owned()));
     }
     Ok(())

@@ -46,6 +46,7 @@ mod identity;
 mod launch;
 mod listen;
 mod outcome;
+mod ownership;
 mod serve;
 mod status;
 mod stderr;
