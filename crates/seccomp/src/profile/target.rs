@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::settings::Host;
 use crate::term::Arch;
 
 /// Docker's and containerd's default bounding set.
@@ -44,7 +45,7 @@ impl Target {
     /// The same on the architecture that this program was built for.
     #[must_use]
     pub fn this() -> Self {
-        Self::new(Arch::native())
+        Self::new(Host::this().native())
     }
 
     /// Names of the bounding set, `CAP_…`.

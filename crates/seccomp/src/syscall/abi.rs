@@ -158,28 +158,6 @@ impl Arch {
         Self::ALL.iter().copied().find(|arch| arch.short() == name)
     }
 
-    /// The ABI that this program was built for; x86_64 where that is none of these.
-    #[must_use]
-    pub const fn native() -> Self {
-        if cfg!(target_arch = "aarch64") {
-            Self::Aarch64
-        } else if cfg!(target_arch = "x86") {
-            Self::X86
-        } else if cfg!(target_arch = "arm") {
-            Self::Arm
-        } else if cfg!(target_arch = "riscv64") {
-            Self::Riscv64
-        } else if cfg!(target_arch = "loongarch64") {
-            Self::Loongarch64
-        } else if cfg!(target_arch = "s390x") {
-            Self::S390X
-        } else if cfg!(all(target_arch = "powerpc64", target_endian = "little")) {
-            Self::Ppc64Le
-        } else {
-            Self::X86_64
-        }
-    }
-
     /// What is added to the numbers of the table.
     pub(super) const fn base(self) -> u32 {
         match self {
