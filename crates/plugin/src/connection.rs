@@ -99,7 +99,7 @@ pub(crate) fn run(
     session: &Session,
 ) -> End {
     let peer = Peer::new(stream, Role::Plugin);
-    if !session.connected(&peer) {
+    if !session.connected(&peer, &settings.name) {
         return End::Stopped;
     }
     let connection = Connection {

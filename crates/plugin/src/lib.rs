@@ -50,6 +50,7 @@ pub use nri_plugin_macros::plugin;
 pub use nri_wire::api;
 pub use nri_wire::event::{Event, EventMask};
 pub use nri_wire::field::Field;
+pub use nri_wire::restrictions::{FieldRestriction, RestrictionsResponse as Restrictions};
 pub use nri_wire::ttrpc::{Code, Status};
 pub use nri_wire::version::NriVersion;
 

@@ -12,6 +12,9 @@ pub const SYNCHRONIZE_BYTES_MAX: usize = 256 << 20;
 /// Longest that anything waits for a runtime, whatever the runtime or the caller says.
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
+/// How long a runtime may take to say what a plugin may do (`design.md` 8).
+pub const RESTRICTIONS_TIMEOUT: Duration = Duration::from_millis(200);
+
 /// First wait before a new connection, and the longest; in between each is twice the one before.
 pub const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 /// See [`RECONNECT_FIRST`]. A connection that lasted this long starts the row anew.

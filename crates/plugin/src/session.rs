@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use nri_wire::api::{ConfigureRequest, ContainerUpdate, UpdateContainersRequest};
 use nri_wire::io::blocking::{CallError, Peer};
 use nri_wire::limits::{REGISTRATION_TIMEOUT, REQUEST_TIMEOUT};
+use nri_wire::name::PluginName;
+use nri_wire::restrictions::{self, RestrictionsRequest, RestrictionsResponse as Restrictions};
 use nri_wire::service::UpdateContainers;
 use nri_wire::ttrpc::Status;
 use nri_wire::version::NriVersion;
 
 use crate::adjustment::check::Invalid;
 use crate::engine::Feature;
-use crate::limits::TIMEOUT_MAX;
+use crate::limits::{RESTRICTIONS_TIMEOUT, TIMEOUT_MAX};
 use crate::update::Updates;
 
 /// A plugin's connection, for as long as the plugin runs: it outlives reconnects. Cheap to clone, and at home in any
@@ -34,6 +36,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     peer: Option<Peer>,
+    /// Under which name the plugin runs.
+    name: Option<PluginName>,
     runtime: Runtime,
     stopped: bool,
 }
@@ -154,6 +158,31 @@ impl Session {
         }
     }
 
+    /// What the administrator lets this plugin do, field by field, as the runtime sees it now. `None`: unknown, because
+    /// the plugin is not connected, or because the runtime has no such policy or does not tell within
+    /// [`RESTRICTIONS_TIMEOUT`](crate::limits::RESTRICTIONS_TIMEOUT). Runtimes of nri-rs tell.
+    ///
+    /// What it says is a service, no promise: a policy may change, and rules of some fields depend on the container.
+    ///
+    /// ```
+    /// use nri_plugin::Session;
+    /// fn may_set_variables(session: &Session) -> bool {
+    ///     let Some(told) = session.restrictions() else { return true };
+    ///     told.fields.iter().any(|field| field.field == "env" && field.verdict != "deny")
+    /// }
+    /// ```
+    #[must_use]
+    pub fn restrictions(&self) -> Option<Restrictions> {
+        let (peer, name) = {
+            let state = self.state();
+            (state.peer.clone()?, state.name.clone()?)
+        };
+        let request =
+            RestrictionsRequest { plugin_name: name.base().to_owned(), plugin_idx: name.index().to_owned() };
+        let reply = peer.call::<restrictions::Get>(&request, deadline(RESTRICTIONS_TIMEOUT));
+        reply.ok().map(|reply| reply.message)
+    }
+
     /// Ends the run: closes the connection, and there is no other one. Handlers that run are waited for, their
     /// answers are lost.
     pub fn stop(&self) {
@@ -175,10 +204,11 @@ impl Session {
     }
 
     /// Notes the connection. Returns false, and closes it, if the run has been stopped.
-    pub(crate) fn connected(&self, peer: &Peer) -> bool {
+    pub(crate) fn connected(&self, peer: &Peer, name: &PluginName) -> bool {
         let mut state = self.state();
         if !state.stopped {
             state.peer = Some(peer.clone());
+            state.name = Some(name.clone());
         }
         !state.stopped
     }

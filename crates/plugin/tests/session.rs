@@ -432,3 +432,15 @@ fn concurrency() {
     running.session().stop();
     running.wait().unwrap();
 }
+
+/// `design.md` 8: what the plugin may do, where the runtime tells; a plugin without a connection knows nothing.
+#[test]
+fn restrictions() {
+    let builder = builder();
+    let session = builder.session();
+    assert_eq!(session.restrictions(), None);
+    let (running, host) = started(builder, Judge);
+    assert_eq!(session.restrictions().unwrap().level, "of 10-probe");
+    host.peer.close("over");
+    drop(running);
+}

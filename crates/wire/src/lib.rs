@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`api`] | the messages, generated from `nri.proto` |
 //! | [`service`] | the calls: their services, methods, request and response types |
+//! | [`restrictions`] | what nri-rs adds: a plugin asks what the policy lets it do |
 //! | [`event`] | event numbers and subscription masks |
 //! | [`field`] | *the* list of adjustable fields, and the walk over an adjustment that it drives |
 //! | [`name`] | plugin names and indices |
@@ -28,6 +29,7 @@ pub mod io;
 pub mod limits;
 pub mod mux;
 pub mod name;
+pub mod restrictions;
 pub mod scan;
 pub mod service;
 pub mod synchronize;

@@ -15,6 +15,7 @@ use nri_wire::api::{
 };
 use nri_wire::connection::Role;
 use nri_wire::io::blocking::{CallError, Peer};
+use nri_wire::restrictions::{self, RestrictionsResponse};
 use nri_wire::service::{self, Rpc};
 
 /// Longer than anything here takes on a busy machine.
@@ -48,6 +49,12 @@ impl Host {
                         let failed = bad.cloned().collect();
                         request.answer::<service::UpdateContainers>(Ok(UpdateContainersResponse { failed }));
                         let _ = update.send(message);
+                    }
+                    restrictions::Get::METHOD => {
+                        let message = request.decode::<restrictions::Get>().unwrap().message;
+                        let level = format!("of {}-{}", message.plugin_idx, message.plugin_name);
+                        let told = RestrictionsResponse { level, ..RestrictionsResponse::default() };
+                        request.answer::<restrictions::Get>(Ok(told));
                     }
                     method => {
                         let status = Status::no_method(method);

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use nri_wire::api::{Container, PodSandbox, RegisterPluginRequest, UpdateContainersRequest};
 use nri_wire::io::Trace;
 use nri_wire::io::tokio::{Peer, Receive, Role};
+use nri_wire::restrictions::{RestrictionsRequest, RestrictionsResponse};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -75,6 +76,12 @@ pub(super) enum News {
         request: UpdateContainersRequest,
         unknown: Vec<String>,
         reply: oneshot::Sender<Result<Permission, Refusal>>,
+    },
+    /// A plugin asks what it may do.
+    Restrictions {
+        plugin: PluginId,
+        request: RestrictionsRequest,
+        reply: oneshot::Sender<Option<RestrictionsResponse>>,
     },
     End {
         call: CallId,
@@ -242,6 +249,10 @@ impl Actor {
             News::Ask { plugin, request, unknown, reply } => {
                 self.look_again(plugin);
                 drop(reply.send(self.core.handle_update_containers(plugin, request, &unknown)));
+            }
+            News::Restrictions { plugin, request, reply } => {
+                self.look_again(plugin);
+                drop(reply.send(self.core.restrictions(plugin, &request)));
             }
             News::End { call, end } => {
                 if let (End::Answer(..), Some(plugin)) = (&end, self.core.called(call)) {

@@ -17,9 +17,11 @@ use nri_wire::event::EventMask;
 use nri_wire::io::Trace;
 use nri_wire::limits::{REGISTRATION_TIMEOUT, REQUEST_TIMEOUT};
 use nri_wire::name::PluginName;
+use nri_wire::restrictions::RestrictionsResponse;
 use nri_wire::version::NriVersion;
 
 use super::given::Given;
+use super::identity::Identity;
 use super::listen::{Listener, Socket};
 use crate::limits::STDERR_LINES_MAX;
 use crate::validate::Rejection;
@@ -214,6 +216,13 @@ pub trait Embedder: Send + Sync + 'static {
     /// Sees what a plugin asks for in its answer to Synchronize or on its own account, as it came, also if the policy
     /// then refuses it. Called only with [`Config::keep_answers`], on the host's own task: it must not block.
     fn asked(&self, _plugin: &PluginName, _given: &Given) {}
+
+    /// What the policy lets a plugin do that asks (`nri_wire::restrictions`); `None`: there is nothing to tell. `plugin` is
+    /// the name that it says before it registers, and its own afterwards; who it is, `identity` says. Called on the host's
+    /// own task: it must not block.
+    fn restrictions(&self, _plugin: &PluginName, _identity: &Identity) -> Option<RestrictionsResponse> {
+        None
+    }
 
     /// Looks at the merged result of a CreateContainer as a validator of the host's own, before the plugins that
     /// validate: required plugins, the default validator.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nri_wire::api::{ContainerUpdate, Empty, UpdateContainersResponse};
 use nri_wire::io::tokio::{Peer, Request, Requests};
+use nri_wire::restrictions;
 use nri_wire::service::{self, Rpc as _};
 use nri_wire::ttrpc::{Code, Status};
 use tokio::sync::{mpsc, oneshot};
@@ -41,6 +42,7 @@ pub(super) async fn serve(
                 let status = Status::no_method(request.method());
                 request.refuse(status);
             }
+            (restrictions::SERVICE, restrictions::Get::METHOD) => tell(plugin, request, &sender).await,
             _ => {
                 let status = Status::no_service(request.service());
                 request.refuse(status);
@@ -77,6 +79,20 @@ async fn register(
             request.refuse(status);
             last.then_some(why)
         }
+    }
+}
+
+/// Tells what the policy lets a plugin do. Where there is nothing to tell, the service is not there.
+async fn tell(plugin: PluginId, request: Request, sender: &mpsc::UnboundedSender<News>) {
+    let asked = match request.decode::<restrictions::Get>() {
+        Ok(asked) => asked.message,
+        Err(status) => return request.refuse(status),
+    };
+    let (reply, answer) = oneshot::channel();
+    drop(sender.send(News::Restrictions { plugin, request: asked, reply }));
+    match answer.await.ok().flatten() {
+        Some(told) => request.answer::<restrictions::Get>(Ok(told)),
+        None => request.refuse(Status::no_service(restrictions::SERVICE)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod engine;
 mod launch;
+mod restrictions;
 mod unknown;
 
 use std::sync::{Arc, Mutex};

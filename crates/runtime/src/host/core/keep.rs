@@ -35,9 +35,6 @@ impl Core {
     }
 
     fn given(&self, plugin: PluginId, said: Said, unknown: &[String]) -> Given {
-        let plugin = self.plugins.get(&plugin);
-        let mut identity = plugin.map(|plugin| plugin.origin.identity.clone()).unwrap_or_default();
-        self.table.find_pod(&mut identity);
-        Given::new(identity, said, unknown, &self.table)
+        Given::new(self.identity(plugin), said, unknown, &self.table)
     }
 }

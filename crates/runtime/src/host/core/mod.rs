@@ -43,6 +43,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod unasked;
+mod who;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::plugin::{Plugin, Stage};
 use super::seat::Who;
 use super::{Core, PluginId, RequestId, Timer};
-use crate::host::identity::{Identity, Sha256};
+use crate::host::identity::Sha256;
 use crate::limits::{BACK_OFF_FORGET, BACK_OFF_MAX, DIGEST_WAIT};
 
 impl Core {
@@ -43,13 +43,6 @@ impl Core {
                 self.begin_joining(id, now);
             }
         }
-    }
-
-    /// What was known of a plugin's process no longer holds (`policy.md` 2, "Rules").
-    pub(crate) fn handle_changed(&mut self, id: PluginId, why: &str) {
-        let Some(plugin) = self.plugins.get_mut(&id) else { return };
-        warn!(plugin = %plugin.label(), "{why}: it has no proven identity any more");
-        plugin.origin.identity = Identity { lost: true, ..Identity::default() };
     }
 
     pub(super) fn digest_too_slow(&mut self, id: PluginId, now: Instant) {
