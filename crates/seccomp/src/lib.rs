@@ -11,6 +11,7 @@
 //! | [`order`] | which answer in place of which other loosens |
 //! | [`decision`] | decision lists over the arguments of a call |
 //! | [`bpf`] | compiled and live filters: the kernel's checks, an interpreter, and a reader into decision lists |
+//! | [`model`] | what a policy means on a host: every call's answer, and where that is not certain |
 //! | [`edit`] | adding, removing, setting and switching rules |
 //! | [`digest`] | what a proof about a policy is bound to |
 //! | [`syscall`] | names and numbers on every ABI |
@@ -41,6 +42,7 @@ pub mod decision;
 pub mod digest;
 pub mod edit;
 mod members;
+pub mod model;
 pub mod order;
 pub mod policy;
 pub mod profile;

@@ -87,14 +87,24 @@ impl Row {
 /// for it (`spec/seccomp.md` 1.1), so a typing error is worth a question.
 #[must_use]
 pub fn row(name: &str) -> Option<&'static Row> {
+    at(place(name)?)
+}
+
+/// The place of a name's row in the table: a small number for a name, in the order of names.
+pub(crate) fn place(name: &str) -> Option<usize> {
     let mut slot = hash(name.as_bytes());
     loop {
-        let row = TABLE.get(usize::from(*INDEX.get(slot)?))?;
-        if row.name == name {
-            return Some(row);
+        let place = usize::from(*INDEX.get(slot)?);
+        if TABLE.get(place)?.name == name {
+            return Some(place);
         }
         slot = (slot + 1) % SLOTS;
     }
+}
+
+/// The row at a place.
+pub(crate) fn at(place: usize) -> Option<&'static Row> {
+    TABLE.get(place)
 }
 
 /// Every row, in the order of names.
