@@ -10,6 +10,7 @@
     reason = "in a test kit a panic is how a failure is reported"
 )]
 
+pub mod bundle;
 pub mod cri;
 pub mod engine;
 pub mod fake_engine;

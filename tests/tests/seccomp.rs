@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use nri_tests::bundle::possible;
 use nri_tests::ours::nri;
-use nri_tests::{is_root, skipped};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -76,22 +76,7 @@ fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
 
 /// A bundle that sees the host's programs, with this policy.
 fn bundle(folder: &Path, policy: &Value, command: &str) {
-    std::fs::create_dir_all(folder.join("rootfs")).unwrap();
-    let bind = |path: &&str| json!({"destination": path, "source": path, "type": "bind", "options": ["rbind", "ro"]});
-    let shared = ["/usr", "/bin", "/lib", "/lib64"];
-    let mut mounts: Vec<Value> = shared.iter().filter(|path| Path::new(path).exists()).map(bind).collect();
-    mounts.push(json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs"}));
-    mounts.push(json!({"destination": "/proc", "type": "proc", "source": "proc"}));
-    mounts.push(json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}));
-    let spec = json!({
-        "ociVersion": "1.0.2",
-        "process": {"user": {"uid": 0, "gid": 0}, "cwd": "/", "env": ["PATH=/usr/bin:/bin"],
-            "args": ["sh", "-c", command], "noNewPrivileges": true},
-        "root": {"path": "rootfs"},
-        "mounts": mounts,
-        "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}], "seccomp": policy}
-    });
-    std::fs::write(folder.join("config.json"), spec.to_string()).unwrap();
+    nri_tests::bundle::write(folder, policy, &["sh", "-c", command]).unwrap();
 }
 
 fn run(runtime: &str, id: &str, folder: &Path) -> Output {
@@ -99,24 +84,9 @@ fn run(runtime: &str, id: &str, folder: &Path) -> Output {
 }
 
 fn nri_run(runtime: &str, id: &str, args: &[&str]) -> Output {
-    let mut command = Command::new("unshare");
-    // crun 1.8 refuses hosts with a cgroup v2 hierarchy beside v1; where there is none, nothing is to be hidden.
-    let script = "umount /sys/fs/cgroup/unified 2>/dev/null; exec \"$@\"";
-    command.args(["--mount", "sh", "-c", script, "sh"]).arg(nri());
+    let mut command = nri_tests::bundle::command(&nri());
     command.args(["run", "--runtime", runtime, "--id", id]).args(args);
     command.stdin(Stdio::null()).output().unwrap()
-}
-
-fn possible(runtime: &str) -> bool {
-    if !is_root() {
-        skipped("containers need root");
-        return false;
-    }
-    let found = Command::new(runtime).arg("--version").output().is_ok();
-    if !found {
-        skipped(&format!("{runtime} is absent; install the package {runtime}"));
-    }
-    found
 }
 
 /// Every answer, as a program in the container sees it.

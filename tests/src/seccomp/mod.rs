@@ -8,12 +8,16 @@
 //! | [`profiles`] | the default profiles of Docker, containerd, Podman and CRI-O |
 //! | [`library`] | libseccomp, driven as runc, crun and youki drive it |
 //! | [`compiler`] | the same in a process of its own: libseccomp may never come back |
-//! | [`bpf`] | an interpreter, and a reader of installed filters |
+//! | [`bpf`] | an interpreter |
+//! | [`filter`] | what stands in a container, and its decision graphs |
+//! | [`installed`] | filters of live processes |
+//! | [`order`] | which change of an answer loosens |
 //! | [`solver`] | z3, asked about pairs of programs |
 
 pub mod bpf;
 pub mod compiler;
 pub mod filter;
+pub mod installed;
 pub mod library;
 pub mod order;
 pub mod policies;

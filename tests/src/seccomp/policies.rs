@@ -141,8 +141,14 @@ enum Taste {
 /// A random policy for a machine.
 #[must_use]
 pub fn policy(random: &mut Random, host: &[&str]) -> Value {
+    policy_for(random, host, NAMES)
+}
+
+/// A random policy with rules for some of these names.
+#[must_use]
+pub fn policy_for(random: &mut Random, host: &[&str], names: &[&str]) -> Value {
     let taste = *random.pick(&[Taste::Equal, Taste::Single, Taste::Small, Taste::Small, Taste::Wild]);
-    let names: Vec<&str> = (0..1 + random.below(5)).map(|_| *random.pick(NAMES)).collect();
+    let names: Vec<&str> = (0..1 + random.below(5)).map(|_| *random.pick(names)).collect();
     let mut actions: Vec<&str> = (0..1 + random.below(3)).map(|_| *random.pick(ACTIONS)).collect();
     let default = loop {
         let default = *random.pick(ACTIONS);
@@ -242,9 +248,14 @@ fn condition(random: &mut Random, taste: Taste, last: bool) -> Value {
     condition
 }
 
+/// A value such as random policies have, of 32 bits.
+pub fn small_value(random: &mut Random) -> u64 {
+    VALUES[random.below(9)]
+}
+
 fn value(random: &mut Random, taste: Taste) -> u64 {
     match taste {
-        Taste::Small => VALUES[random.below(9)],
+        Taste::Small => small_value(random),
         _ if random.once_in(2) => VALUES[random.below(7)],
         _ => *random.pick(VALUES),
     }
