@@ -18,12 +18,12 @@ pub fn write(folder: &Path, policy: &Value, command: &[&str]) -> std::io::Result
         |path: &str| json!({"destination": path, "source": path, "type": "bind", "options": ["rbind", "ro"]});
     let mut mounts: Vec<Value> =
         SHARED.into_iter().filter(|path| Path::new(path).exists()).map(bind).collect();
-    if let Some(program) = command.first().filter(|program| program.starts_with('/')) {
-        mounts.push(bind(program));
-    }
     mounts.push(json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs"}));
     mounts.push(json!({"destination": "/proc", "type": "proc", "source": "proc"}));
     mounts.push(json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}));
+    if let Some(program) = command.first().filter(|program| program.starts_with('/')) {
+        mounts.push(bind(program));
+    }
     let mut spec = json!({
         "ociVersion": "1.0.2",
         "process": {"user": {"uid": 0, "gid": 0}, "cwd": "/", "env": ["PATH=/usr/bin:/bin"],

@@ -12,7 +12,7 @@ use super::bpf::Program;
 use super::library::{Driver, Library};
 
 /// Longest that a program may take: real ones take milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What came of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -295,24 +295,31 @@ fn edit(random: &mut Random, policy: &mut Value, host: &[&str]) {
                 let action = [*random.pick(ACTIONS)];
                 let at = random.below(entries.len() + 1);
                 entries.insert(at, entry(random, taste, &[&name], &action));
-                return;
-            }
-            let at = random.below(entries.len());
-            match choice {
-                4 => drop(entries.remove(at)),
-                5 => {
-                    let entry = entries[at].clone();
-                    entries.push(entry);
-                }
-                6 => {
-                    let other = random.below(entries.len());
-                    entries.swap(at, other);
-                }
-                _ => edit_entry(random, choice, &mut entries[at]),
+            } else {
+                edit_one(random, choice, entries);
             }
         }
     }
     no_notify_on_write(policy);
+    if policy["listenerPath"].is_null() && policy.to_string().contains("SCMP_ACT_NOTIFY") {
+        policy["listenerPath"] = "/run/a.sock".into();
+    }
+}
+
+fn edit_one(random: &mut Random, choice: usize, entries: &mut Vec<Value>) {
+    let at = random.below(entries.len());
+    match choice {
+        4 => drop(entries.remove(at)),
+        5 => {
+            let entry = entries[at].clone();
+            entries.push(entry);
+        }
+        6 => {
+            let other = random.below(entries.len());
+            entries.swap(at, other);
+        }
+        _ => edit_entry(random, choice, &mut entries[at]),
+    }
 }
 
 fn edit_entry(random: &mut Random, choice: usize, entry: &mut Value) {

@@ -3,7 +3,10 @@
 //! How much is tried is `NRI_ORACLE_FACTOR` times what CI tries; `cargo xtask nightly` sets it. `NRI_ORACLE_SEED` gives
 //! other random policies.
 
-#![expect(clippy::indexing_slicing, reason = "in a test a panic is how a failure is reported")]
+#![expect(clippy::panic, clippy::indexing_slicing, reason = "in a test a panic is how a failure is reported")]
+#![expect(clippy::print_stdout, reason = "the counts are worth knowing")]
 
+mod containers;
 mod kit;
+mod model;
 mod oracles;
