@@ -14,6 +14,9 @@
 //! | [`model`] | what a policy means on a host: every call's answer, and where that is not certain |
 //! | [`edit`] | adding, removing, setting and switching rules |
 //! | [`digest`] | what a proof about a policy is bound to |
+//! | [`wording`] | answers and conditions for people |
+//! | [`constant`] | names of arguments and of their values |
+//! | [`danger`] | why a syscall matters |
 //! | [`syscall`] | names and numbers on every ABI |
 //!
 //! Pure: no I/O, and nothing about NRI.
@@ -38,6 +41,8 @@
 
 pub mod bpf;
 pub mod check;
+pub mod constant;
+pub mod danger;
 pub mod decision;
 pub mod digest;
 pub mod edit;
@@ -49,3 +54,4 @@ pub mod profile;
 pub mod settings;
 pub mod syscall;
 pub mod term;
+pub mod wording;
