@@ -14,6 +14,7 @@
 //! | [`model`] | what a policy means on a host: every call's answer, and where that is not certain |
 //! | [`edit`] | adding, removing, setting and switching rules |
 //! | [`digest`] | what a proof about a policy is bound to |
+//! | [`outline`] | what a policy says on one ABI, sorted for people |
 //! | [`wording`] | answers and conditions for people |
 //! | [`constant`] | names of arguments and of their values |
 //! | [`danger`] | why a syscall matters |
@@ -49,6 +50,7 @@ pub mod edit;
 mod members;
 pub mod model;
 pub mod order;
+pub mod outline;
 pub mod policy;
 pub mod profile;
 pub mod settings;

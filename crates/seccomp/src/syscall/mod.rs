@@ -51,6 +51,16 @@ impl Gate {
         }
     }
 
+    /// The syscall that it stands for with this argument; `None` for an argument without a meaning.
+    ///
+    /// ```
+    /// assert_eq!(nri_seccomp::syscall::Gate::Socketcall(1).target(), Some("socket"));
+    /// ```
+    #[must_use]
+    pub fn target(self) -> Option<&'static str> {
+        GATES.iter().find(|(_, gate)| *gate == self).map(|(name, _)| *name)
+    }
+
     /// The value of argument 0.
     #[must_use]
     pub const fn call(self) -> u8 {
