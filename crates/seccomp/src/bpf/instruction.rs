@@ -213,13 +213,7 @@ impl fmt::Display for Instruction {
             Operation::Negate => f.write_str("neg"),
             Operation::Jump(skipped) => write!(f, "jmp +{skipped}"),
             Operation::Branch(condition, operand) => {
-                let name = match condition {
-                    Condition::Equal => "jeq",
-                    Condition::Greater => "jgt",
-                    Condition::AtLeast => "jge",
-                    Condition::Common => "jset",
-                };
-                write!(f, "{name} {operand}, +{}, +{}", self.jt, self.jf)
+                write!(f, "{condition} {operand}, +{}, +{}", self.jt, self.jf)
             }
             Operation::Return(Some(value)) => write!(f, "ret #{value:#x}"),
             Operation::Return(None) => f.write_str("ret a"),
@@ -229,6 +223,17 @@ impl fmt::Display for Instruction {
 
 fn load(register: Register) -> &'static str {
     if register == Register::A { "ld" } else { "ldx" }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Equal => "jeq",
+            Self::Greater => "jgt",
+            Self::AtLeast => "jge",
+            Self::Common => "jset",
+        })
+    }
 }
 
 impl fmt::Display for Operand {

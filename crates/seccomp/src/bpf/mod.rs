@@ -9,12 +9,14 @@
 //! | `program` | the kernel's checks, the interpreter |
 //! | `stack` | several filters of one process |
 //! | `graph`, `list` | the symbolic reader |
+//! | `stub` | runc's ENOSYS stub |
 
 mod graph;
 mod instruction;
 mod list;
 mod program;
 mod stack;
+mod stub;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +24,7 @@ pub use graph::Why;
 pub use instruction::Instruction;
 pub use program::{INSTRUCTIONS_MAX, Program, Refused};
 pub use stack::{Range, Stack, Table};
+pub use stub::Stub;
 
 use crate::term::{Arch, Effect};
 

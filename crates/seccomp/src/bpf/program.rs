@@ -187,7 +187,7 @@ impl Program {
     }
 }
 
-/// One instruction a line, numbered, with what the words of the data are and what the answers mean.
+/// One instruction a line, numbered, with where jumps lead, what the words of the data are and what the answers mean.
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, instruction) in self.instructions.iter().enumerate() {
@@ -206,6 +206,18 @@ impl fmt::Display for Program {
                 }
                 Some(Operation::Return(Some(value))) => {
                     writeln!(f, "{at:4}: {text:32}; {}", super::effect(value))?;
+                }
+                Some(Operation::Jump(skipped)) => {
+                    writeln!(
+                        f,
+                        "{at:4}: jmp {}",
+                        (at + 1).saturating_add(usize::try_from(skipped).unwrap_or(usize::MAX))
+                    )?;
+                }
+                Some(Operation::Branch(condition, operand)) => {
+                    let to = |skipped: u8| at + 1 + usize::from(skipped);
+                    let (yes, no) = (to(instruction.jt), to(instruction.jf));
+                    writeln!(f, "{at:4}: {condition} {operand}, {yes}, {no}")?;
                 }
                 _ => writeln!(f, "{at:4}: {text}")?,
             }

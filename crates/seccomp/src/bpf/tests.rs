@@ -325,6 +325,49 @@ fn numbers_are_all_covered() {
     }
 }
 
+/// As runc 1.1 writes it for x86_64 with x86 and x32, in front of a filter.
+#[test]
+fn the_stub_of_runc() {
+    let no_syscall = ERRNO | 38;
+    let stub = [
+        op(LD, 4),
+        jump(JEQ, 0x4000_0003, 2, 0),
+        jump(JEQ, 0xc000_003e, 4, 0),
+        op(JA, 10),
+        op(LD, 0),
+        jump(JGT, 0x1c8, 7, 0),
+        op(JA, 7),
+        op(LD, 0),
+        jump(JSET, 0x4000_0000, 1, 0),
+        jump(JGT, 0x1c8, 3, 1),
+        jump(JGT, 0x4000_0223, 2, 0),
+        op(JA, 2),
+        op(JA, 1),
+        op(RET, no_syscall),
+    ];
+    let filter = [op(LD, 4), jump(JEQ, 0xc000_003e, 0, 1), op(RET, ALLOW), op(RET, KILL_THREAD)];
+    let (found, behind) = program(&[&stub[..], &filter].concat()).split_stub().unwrap();
+    assert_eq!((found.instructions, behind), (14, program(&filter)));
+    for (arch, expect) in [
+        (Arch::X86, Some(0x1c8)),
+        (Arch::X86_64, Some(0x1c8)),
+        (Arch::X32, Some(0x4000_0223)),
+        (Arch::Aarch64, None),
+    ] {
+        assert_eq!(found.border(arch), expect, "{arch}");
+    }
+    for (other, why) in [
+        (filter.to_vec(), "no stub"),
+        ([&[op(LD, 4), op(RET, no_syscall)][..], &filter[1..]].concat(), "no filter behind"),
+        ([&[op(LD, 4), jump(JEQ, 5, 0, 1), op(RET, ALLOW)], &filter[..]].concat(), "another answer"),
+        ([&[op(LD, 16), jump(JEQ, 5, 0, 1), op(RET, no_syscall)], &filter[..]].concat(), "arguments"),
+        ([&[op(LD, 0), jump(JGT, 5, 0, 2), op(RET, no_syscall)], &filter[..]].concat(), "goes on elsewhere"),
+        ([&[op(LD, 0), jump(JGT, 5, 0, 0)], &filter[..]].concat(), "never answers"),
+    ] {
+        assert_eq!(program(&other).split_stub(), None, "{why}");
+    }
+}
+
 /// Few numbers, so that tests and values meet.
 const NUMBERS: [u32; 12] = [0, 1, 2, 3, 5, 6, 7, 16, 0x4000_0000, 0x7fff_ffff, 0xffff_fff8, u32::MAX];
 
