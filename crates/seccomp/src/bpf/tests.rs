@@ -368,6 +368,35 @@ fn the_stub_of_runc() {
     }
 }
 
+#[test]
+fn a_stub_is_put_in_front() {
+    let filter = program(&[op(LD, 4), jump(JEQ, 0xc000_003e, 0, 1), op(RET, ALLOW), op(RET, KILL_THREAD)]);
+    for borders in [
+        &[][..],
+        &[(Arch::X86_64, 456)],
+        &[(Arch::X32, 0x4000_0223)],
+        &[(Arch::X86_64, 456), (Arch::X86, 500), (Arch::X32, 0x4000_0223)],
+        &[(Arch::Aarch64, 300), (Arch::Arm, 0x000f_0005)],
+    ] {
+        let whole = Stub::before(&filter, borders).unwrap();
+        let Some((stub, behind)) = whole.split_stub() else {
+            assert!(borders.is_empty(), "{whole}");
+            continue;
+        };
+        assert_eq!(behind, filter);
+        let whole = Stack::new(vec![whole]);
+        for arch in [Arch::X86_64, Arch::X86, Arch::X32, Arch::Aarch64, Arch::Arm] {
+            let border = borders.iter().find(|(known, _)| *known == arch).map(|(_, border)| *border);
+            assert_eq!(stub.border(arch), border, "{arch} of {borders:?}");
+            let past = Stack::new(vec![filter.clone()]).evaluate(arch, border.unwrap_or(0), &[0; 6]);
+            assert_eq!(whole.evaluate(arch, border.unwrap_or(0), &[0; 6]), past);
+            if let Some(border) = border {
+                assert_eq!(whole.evaluate(arch, border + 1, &[0; 6]), Effect::Errno(38));
+            }
+        }
+    }
+}
+
 /// Few numbers, so that tests and values meet.
 const NUMBERS: [u32; 12] = [0, 1, 2, 3, 5, 6, 7, 16, 0x4000_0000, 0x7fff_ffff, 0xffff_fff8, u32::MAX];
 
