@@ -5,6 +5,9 @@
 //! | [`change`] | an answer, flattened into changes against what the client asked for |
 //! | [`document`] | policy documents: text to tree, tree to policy |
 //! | [`diagnostic`] | what is wrong with a document, and where |
+//! | [`rule`] | what a level says about a field, and what it means for a change |
+//! | [`identity`] | what is known of a plugin, and what an identity asks for |
+//! | [`host`] | what rules ask about the host |
 //! | [`judge`] | the judge, its verdict, and the proof [`judge::Permitted`] without which nothing is merged |
 //!
 //! Pure: no I/O, no clock.
@@ -14,4 +17,8 @@
 pub mod change;
 pub mod diagnostic;
 pub mod document;
+pub mod host;
+pub mod identity;
 pub mod judge;
+mod path;
+pub mod rule;

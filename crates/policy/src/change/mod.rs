@@ -37,6 +37,13 @@ pub struct Change<'a> {
     pub before: Option<Value<'a>>,
     /// The new value; `None` for a removal.
     pub after: Option<Value<'a>>,
+    /// The client's value, if it set one: what limits are relative to. It differs from `before` where a removal takes away
+    /// what an earlier plugin set.
+    pub client: Option<Value<'a>>,
+    /// Which entry of [`field::adjustment`], or of [`field::update`] of its update, it comes from.
+    pub entry: usize,
+    /// Which line of an entry of several, all of which are changes of their own.
+    pub line: Option<usize>,
 }
 
 /// Whose value a change is about.
@@ -118,20 +125,21 @@ pub fn adjustment<'a>(adjust: &'a ContainerAdjustment, against: Containers<'a>) 
         .map(|entry| (entry.field, comparable(entry.field, entry.key)))
         .collect();
     let mut changes = Vec::with_capacity(entries.len());
-    for entry in &entries {
+    for (number, entry) in entries.iter().enumerate() {
         let Some(value) = &entry.value else {
             if !set.contains(&(entry.field, comparable(entry.field, entry.key))) {
                 let before =
                     running().get(entry.field, entry.key).or_else(|| pristine.get(entry.field, entry.key));
-                changes.extend(removal(entry, before.cloned()));
+                changes.extend(removal(number, entry, before.cloned(), &pristine));
             }
             continue;
         };
         match (entry.field, value) {
             (Field::Args, Value::Args(list)) => {
-                changes.extend(args(list, pristine.get(Field::Args, ""), || running().get(Field::Args, "")));
+                let client = pristine.get(Field::Args, "");
+                changes.extend(args(number, list, client, || running().get(Field::Args, "")));
             }
-            _ => setting(Place::Adjustment, entry, value, &pristine, &mut changes),
+            _ => setting(Place::Adjustment, number, entry, value, &pristine, &mut changes),
         }
     }
     changes
@@ -148,15 +156,10 @@ pub fn updates<'a>(
         let entries = field::update(update);
         let known = requested(&update.container_id).map(field::resources).unwrap_or_default();
         let known = Index::new(known, entries.len());
-        for entry in &entries {
+        let place = Place::Update { index, id: &update.container_id };
+        for (number, entry) in entries.iter().enumerate() {
             if let Some(value) = &entry.value {
-                setting(
-                    Place::Update { index, id: &update.container_id },
-                    entry,
-                    value,
-                    &known,
-                    &mut changes,
-                );
+                setting(place, number, entry, value, &known, &mut changes);
             }
         }
     }
@@ -178,6 +181,18 @@ impl Change<'_> {
             op: self.op,
             before: shape(&self.before),
             after: shape(&self.after),
+        }
+    }
+}
+
+impl Op {
+    /// As it stands in policies and decisions.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Replace => "replace",
+            Self::Remove => "remove",
         }
     }
 }
@@ -213,43 +228,63 @@ impl fmt::Debug for Recorded {
 }
 
 /// A removal mark that stands alone.
-fn removal<'a>(entry: &Entry<'a>, before: Option<Value<'a>>) -> Option<Change<'a>> {
+fn removal<'a>(
+    number: usize,
+    entry: &Entry<'a>,
+    before: Option<Value<'a>>,
+    pristine: &Index<'a>,
+) -> Option<Change<'a>> {
     let always = matches!(entry.field, Field::Namespaces | Field::RdtRemove);
-    (always || before.is_some()).then_some(Change {
+    let client = match entry.field {
+        Field::RdtRemove => [Field::RdtClosId, Field::RdtSchemata, Field::RdtMonitoring]
+            .into_iter()
+            .find_map(|field| pristine.get(field, "")),
+        field => pristine.get(field, entry.key).filter(|value| is_set(field, value)),
+    };
+    (always || before.is_some()).then(|| Change {
         place: Place::Adjustment,
         subject: Subject::Field(entry.field),
         key: Cow::Borrowed(entry.key),
         op: Op::Remove,
         before,
         after: None,
+        client: client.cloned(),
+        entry: number,
+        line: None,
     })
 }
 
 /// A value that is set.
 fn setting<'a>(
     place: Place<'a>,
+    number: usize,
     entry: &Entry<'a>,
     value: &Value<'a>,
     client: &Index<'a>,
     changes: &mut Vec<Change<'a>>,
 ) {
-    let change = |key, op, before, after| Change {
+    let change = |key, op, before: Option<Value<'a>>, after| Change {
         place,
         subject: Subject::Field(entry.field),
         key,
         op,
+        client: before.clone(),
         before,
         after,
+        entry: number,
+        line: None,
     };
     match entry.field {
         Field::Hooks | Field::CdiDevices | Field::DeviceCgroup | Field::MemoryPolicy => {
             changes.push(change(entry.decision_key(), Op::Add, None, Some(value.clone())));
         }
-        Field::RdtSchemata => changes.extend(
-            schemata(value, client.get(Field::RdtSchemata, ""))
-                .into_iter()
-                .map(|(key, op, before, after)| change(Cow::Borrowed(key), op, before, after)),
-        ),
+        Field::RdtSchemata => {
+            let lines = schemata(value, client.get(Field::RdtSchemata, ""));
+            changes.extend(lines.into_iter().enumerate().map(|(line, (key, op, before, after))| Change {
+                line: (op != Op::Remove).then_some(line),
+                ..change(Cow::Borrowed(key), op, before, after)
+            }));
+        }
         _ => {
             let old = client.get(entry.field, entry.key);
             if old == Some(value) {
@@ -272,6 +307,7 @@ fn setting<'a>(
 /// A command line. An empty one leaves the client's in force (`spec/adaptation.md` 10.5), so that what it takes away is at
 /// most an earlier plugin's.
 fn args<'a, 'b>(
+    number: usize,
     list: &'a [String],
     client: Option<&'b Value<'a>>,
     running: impl FnOnce() -> Option<&'b Value<'a>>,
@@ -281,22 +317,25 @@ where
 {
     let (_, line) = field::args(list);
     let after = Value::Args(line);
-    let change = |op, before: Option<&Value<'a>>, after| Change {
+    let change = |op, before: Option<&Value<'a>>, client: Option<&Value<'a>>, after| Change {
         place: Place::Adjustment,
         subject: Subject::Field(Field::Args),
         key: Cow::Borrowed(""),
         op,
         before: before.cloned(),
         after,
+        client: client.cloned(),
+        entry: number,
+        line: None,
     };
     if line.is_empty() {
         let running = running();
-        return (running.is_some() && running != client).then(|| change(Op::Remove, running, None));
+        return (running.is_some() && running != client).then(|| change(Op::Remove, running, None, None));
     }
     match client {
         Some(old) if *old == after => None,
-        Some(old) => Some(change(Op::Replace, Some(old), Some(after))),
-        None => Some(change(Op::Add, None, Some(after))),
+        Some(old) => Some(change(Op::Replace, Some(old), Some(old), Some(after))),
+        None => Some(change(Op::Add, None, None, Some(after))),
     }
 }
 

@@ -1,0 +1,599 @@
+//! A MATCH, and whether a change matches it (`policy.md` 3, "Matching").
+
+use std::borrow::Cow;
+
+use nri_wire::api::Hook;
+use nri_wire::field::{Field, Value};
+
+use super::glob::Glob;
+use super::idset::IdSet;
+use super::quantity::{Amount, Quantity};
+use super::set::Set;
+use super::table::{self, Bounds, Count, Part, Unset, Words};
+use super::value::{Amounts, amounts, flags, ids, looked_at, text};
+use crate::change::{Change, Subject};
+use crate::host::{Host, Unknown};
+use crate::path::clean;
+
+/// A change and what its rules may have to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'c, 'a> {
+    /// The change.
+    pub change: &'c Change<'a>,
+    /// Whether it is known what the client asked for. If not, nothing that depends on it holds.
+    pub client_known: bool,
+    /// The period that a CPU quota is for: the answer's own, else the client's.
+    pub period: Option<u64>,
+    /// The host.
+    pub host: &'c dyn Host,
+}
+
+/// Whether something holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+    /// It cannot be told, because of this.
+    Unclear(Unknown),
+}
+
+/// One entry of `allow` or `deny`.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Match {
+    /// A built-in set in its place.
+    pub(super) set: Option<Set>,
+    pub(super) tests: Vec<Test>,
+    pub(super) resolve: Option<Resolve>,
+    /// What the device rule that comes with a device is cut to.
+    pub(super) access: Option<Access>,
+}
+
+/// One member of a MATCH.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Test {
+    /// Its name.
+    pub(super) member: &'static str,
+    pub(super) check: Check,
+}
+
+/// How a mount's source is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resolve {
+    Real,
+    NoSymlinks,
+}
+
+/// Letters of a device rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// `r`
+    pub read: bool,
+    /// `w`
+    pub write: bool,
+    /// `m`
+    pub mknod: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Check {
+    Glob(Part, Glob),
+    Names(Part, Words, Vec<String>),
+    Flags(Words, Vec<String>),
+    Truth(bool),
+    Effect(bool),
+    Limit(Count, Bound),
+    MaxBytes(u64),
+    Options { require: Vec<String>, forbid: Vec<String> },
+    Sha256([u8; 32]),
+    ArgGlobs(Vec<Glob>),
+    EnvGlobs(Vec<Glob>),
+    TimeoutMax(i64),
+    HostNode(Glob),
+    DeviceNumber(Vec<DevicePattern>),
+    FileMode(u32),
+    Uid(Vec<u32>),
+    Gid(Vec<u32>),
+    Access(Access),
+    StartsWith,
+    EndsWith,
+    Ratio(Ratio),
+    SubsetOf(Ids),
+    MinCount(u64),
+    Exclude(IdSet),
+    Prefix(String),
+}
+
+/// Limits, inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Bound {
+    /// The least.
+    pub min: Option<Quantity>,
+    /// The most.
+    pub max: Option<Quantity>,
+}
+
+/// A fraction, exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ratio {
+    pub(super) number: u64,
+    pub(super) of: u64,
+}
+
+/// What a set of numbers must lie in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ids {
+    These(IdSet),
+    Requested,
+    Host,
+}
+
+/// `c 195:*`; `None` is any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DevicePattern {
+    pub(super) kind: Option<char>,
+    pub(super) major: Option<i64>,
+    pub(super) minor: Option<i64>,
+}
+
+/// A device's type and number, as far as they are given.
+#[derive(Clone, Copy, Debug)]
+struct Number {
+    kind: Option<char>,
+    major: Option<i64>,
+    minor: Option<i64>,
+}
+
+impl Match {
+    /// Whether a change matches.
+    #[must_use]
+    pub fn holds(&self, case: &Case<'_, '_>) -> Holds {
+        self.first_failure(case).map_or(Holds::Yes, |(holds, _)| holds)
+    }
+
+    /// What it is relative to the client's value.
+    pub(super) fn is_relative(&self) -> bool {
+        self.tests.iter().any(|test| match &test.check {
+            Check::Limit(_, bound) => bound.is_relative(),
+            Check::StartsWith | Check::EndsWith | Check::SubsetOf(Ids::Requested) => true,
+            _ => false,
+        })
+    }
+
+    /// What a change is denied for: a fragment for people.
+    pub(super) fn denied(&self, case: &Case<'_, '_>) -> String {
+        let what = match text(Part::Source, case.change) {
+            Some(source) => format!("source {source:?}"),
+            None => format!("{} {:?}", case.change.subject, shown(&case.change.key)),
+        };
+        match self.set {
+            Some(set) => format!("{what} is in {}", set.name()),
+            None => format!("{what} matches an entry of `deny`"),
+        }
+    }
+
+    /// Why a change does not match: a fragment for people, without values that may be secret.
+    #[must_use]
+    pub fn why_not(&self, case: &Case<'_, '_>) -> String {
+        match self.first_failure(case) {
+            None => String::new(),
+            Some((Holds::Unclear(unknown), _)) => unknown.0,
+            Some((_, Some(test))) => test.why_not(case),
+            Some((_, None)) => match (self.set, self.resolve) {
+                (Some(set), _) => format!("it is not in {}", set.name()),
+                (None, Some(Resolve::NoSymlinks)) => {
+                    "the source has a symbolic link in it, or cannot be looked up".to_owned()
+                }
+                (None, _) => "it does not match".to_owned(),
+            },
+        }
+    }
+
+    fn first_failure(&self, case: &Case<'_, '_>) -> Option<(Holds, Option<&Test>)> {
+        if let Some(set) = self.set {
+            return (!set.contains(case.change, case.host)).then_some((Holds::No, None));
+        }
+        let mut unclear = None;
+        for test in &self.tests {
+            match test.holds(case, self.resolve) {
+                Holds::Yes => {}
+                Holds::No => return Some((Holds::No, Some(test))),
+                Holds::Unclear(why) => unclear = unclear.or(Some((Holds::Unclear(why), Some(test)))),
+            }
+        }
+        if self.resolve == Some(Resolve::NoSymlinks) {
+            let source = text(Part::Source, case.change);
+            let plain = source.is_some_and(|source| case.host.has_symlink(&source) == Ok(false));
+            if !plain {
+                return Some((Holds::No, None));
+            }
+        }
+        unclear
+    }
+}
+
+impl Test {
+    fn holds(&self, case: &Case<'_, '_>, resolve: Option<Resolve>) -> Holds {
+        self.check.holds(case, resolve).unwrap_or_else(Holds::Unclear)
+    }
+
+    fn why_not(&self, case: &Case<'_, '_>) -> String {
+        let Self { member, check } = self;
+        let secret = matches!(case.change.subject, Subject::Field(Field::Env | Field::Args));
+        let found = |part| match text(part, case.change) {
+            Some(text) if !secret || part == Part::Key => format!(" {:?}", shown(&text)),
+            _ => String::new(),
+        };
+        match check {
+            Check::Glob(part, glob) => format!("{member}{} does not match {glob}", found(*part)),
+            Check::Names(part, _, names) => {
+                format!("{member}{} is not {}", found(*part), names.join(" or "))
+            }
+            Check::Limit(count, bound) => match bound.why_not(*count, case) {
+                Some(why) => why,
+                None => format!("{member} does not hold"),
+            },
+            Check::Options { require, forbid } => {
+                format!("options: require [{}], forbid [{}]", require.join(", "), forbid.join(", "))
+            }
+            Check::Prefix(prefix) => format!("{} does not begin with {prefix}", shown_value(case.change)),
+            Check::SubsetOf(_) | Check::Exclude(_) | Check::MinCount(_) => {
+                format!("{} does not meet `{member}`", shown_value(case.change))
+            }
+            _ => format!("it does not meet `{member}`"),
+        }
+    }
+}
+
+impl Check {
+    fn holds(&self, case: &Case<'_, '_>, resolve: Option<Resolve>) -> Result<Holds, Unknown> {
+        let value = looked_at(case.change);
+        let holds = match (self, value) {
+            (Self::Glob(Part::Source, glob), _) if resolve == Some(Resolve::Real) => {
+                match text(Part::Source, case.change) {
+                    Some(source) => glob.is_match(&clean(&case.host.real_path(&source)?)),
+                    None => false,
+                }
+            }
+            (Self::Glob(Part::Value, glob), Some(Value::Lines(lines))) => {
+                lines.iter().all(|line| glob.is_match(line))
+            }
+            (Self::Glob(part, glob), _) => text(*part, case.change).is_some_and(|text| glob.is_match(&text)),
+            (Self::Names(part, words, names), _) => text(*part, case.change)
+                .is_some_and(|text| names.iter().any(|name| name == words.bare(&text))),
+            (Self::Flags(words, allowed), Some(value)) => flags(value).is_some_and(|flags| {
+                flags.iter().all(|flag| {
+                    flag.is_some_and(|flag| allowed.iter().any(|allowed| allowed == words.bare(flag)))
+                })
+            }),
+            (Self::Truth(wanted), Some(Value::Bool(found))) => wanted == found,
+            (Self::Effect(allow), Some(Value::DeviceRule(rule))) => *allow == rule.allow,
+            (Self::Limit(count, bound), _) => bound.holds(*count, case)?,
+            (Self::MaxBytes(most), Some(Value::Text(text))) => {
+                u64::try_from(text.len()).is_ok_and(|length| length <= *most)
+            }
+            (Self::Options { require, forbid }, Some(Value::Mount(mount))) => {
+                let has = |wanted: &String| mount.options.iter().any(|option| option == wanted);
+                require.iter().all(has) && !forbid.iter().any(has)
+            }
+            (Self::Sha256(digest), Some(Value::Hook(_, hook))) => case.host.sha256(&hook.path)? == *digest,
+            (Self::ArgGlobs(globs), Some(Value::Hook(_, hook))) => {
+                globs.len() == hook.args.len()
+                    && globs.iter().zip(&hook.args).all(|(glob, arg)| glob.is_match(arg))
+            }
+            (Self::EnvGlobs(globs), Some(Value::Hook(_, hook))) => {
+                variables(hook).all(|name| globs.iter().any(|glob| glob.is_match(name)))
+            }
+            (Self::TimeoutMax(most), Some(Value::Hook(_, hook))) => {
+                hook.timeout.as_ref().is_some_and(|timeout| timeout.value <= *most)
+            }
+            (Self::HostNode(glob), Some(value)) => is_host_node(glob, value, case.host)?,
+            (Self::DeviceNumber(patterns), Some(value)) => {
+                Number::of(value).is_some_and(|number| patterns.iter().any(|pattern| pattern.covers(number)))
+            }
+            (Self::FileMode(mode), Some(Value::Device(device))) => {
+                device.file_mode.as_ref().is_none_or(|found| found.value & !mode == 0)
+            }
+            (Self::Uid(ids), Some(Value::Device(device))) => {
+                ids.contains(&device.uid.as_ref().map_or(0, |id| id.value))
+            }
+            (Self::Gid(ids), Some(Value::Device(device))) => {
+                ids.contains(&device.gid.as_ref().map_or(0, |id| id.value))
+            }
+            (Self::Access(allowed), Some(Value::DeviceRule(rule))) => {
+                Access::of_rule(&rule.access).is_some_and(|access| access.is_within(*allowed))
+            }
+            (Self::StartsWith, Some(Value::Args(line))) => {
+                requested_line(case).is_some_and(|client| line.starts_with(client))
+            }
+            (Self::EndsWith, Some(Value::Args(line))) => {
+                requested_line(case).is_some_and(|client| line.ends_with(client))
+            }
+            (Self::Ratio(ratio), Some(Value::Int(quota))) => ratio.holds(*quota, case.period),
+            (Self::SubsetOf(of), Some(value)) => is_subset(of, value, case)?,
+            (Self::MinCount(least), Some(value)) => id_set(value).is_some_and(|set| set.count() >= *least),
+            (Self::Exclude(excluded), Some(value)) => id_set(value).is_some_and(|set| !set.shares(excluded)),
+            (Self::Prefix(prefix), Some(Value::Text(path))) => begins_with(&clean(path), prefix),
+            _ => false,
+        };
+        Ok(if holds { Holds::Yes } else { Holds::No })
+    }
+}
+
+impl Bound {
+    /// Whether it depends on the client's value.
+    #[must_use]
+    pub fn is_relative(&self) -> bool {
+        [self.min, self.max].iter().flatten().any(|quantity| quantity.is_relative())
+    }
+
+    /// Whether every number of the change is within.
+    pub(super) fn holds(&self, count: Count, case: &Case<'_, '_>) -> Result<bool, Unknown> {
+        Ok(self.failure(count, case)?.is_none())
+    }
+
+    /// What is out of bounds, for people.
+    pub(super) fn why_not(&self, count: Count, case: &Case<'_, '_>) -> Option<String> {
+        self.failure(count, case).ok().flatten()
+    }
+
+    fn failure(&self, count: Count, case: &Case<'_, '_>) -> Result<Option<String>, Unknown> {
+        let Subject::Field(field) = case.change.subject else { return Ok(Some(no_number())) };
+        let bounds = table::of(field).bounds;
+        let found = looked_at(case.change).map_or(Amounts::NONE, |v| amounts(count, field, bounds, v));
+        if found.is_empty() {
+            return Ok(Some(no_number()));
+        }
+        let scale = Scale { count, field, bounds, case };
+        for (at, found) in found.0.iter().enumerate().filter_map(|(at, found)| Some((at, (*found)?))) {
+            for (quantity, word, exceeds) in [
+                (self.max, "above", (|found, limit| found > limit) as fn(Amount, Amount) -> bool),
+                (self.min, "below", |found, limit| found < limit),
+            ] {
+                let Some(quantity) = quantity else { continue };
+                match scale.amount(quantity, at)? {
+                    Some(limit) if !exceeds(found, limit) => {}
+                    Some(limit) => {
+                        let relative = match quantity {
+                            Quantity::Number(_) => String::new(),
+                            _ => format!(" ({quantity})"),
+                        };
+                        return Ok(Some(format!("{found} is {word} {limit}{relative}")));
+                    }
+                    None => return Ok(Some(format!("the client has not set what `{quantity}` stands for"))),
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn no_number() -> String {
+    "it has no number to compare with the bound".to_owned()
+}
+
+/// What quantities come to for a change.
+struct Scale<'c, 'a> {
+    count: Count,
+    field: Field,
+    bounds: Option<Bounds>,
+    case: &'c Case<'c, 'a>,
+}
+
+impl Scale<'_, '_> {
+    /// The limit to compare the number at this place with. `None`: there is none, which violates the rule.
+    fn amount(&self, quantity: Quantity, at: usize) -> Result<Option<Amount>, Unknown> {
+        Ok(match quantity {
+            Quantity::Number(number) => {
+                let unlimited = number < 0 && self.bounds.is_some_and(|bounds| bounds.negative_is_unlimited);
+                Some(if unlimited { Amount::Unlimited } else { Amount::Finite(number) })
+            }
+            Quantity::Requested => self.requested(at),
+            Quantity::Percent(percent) => self.requested(at).map(|amount| amount.percent(percent)),
+            Quantity::Host => Some(Amount::Finite(self.host()?.into())),
+        })
+    }
+
+    fn requested(&self, at: usize) -> Option<Amount> {
+        if !self.case.client_known {
+            return None;
+        }
+        match &self.case.change.client {
+            Some(value) => *amounts(self.count, self.field, self.bounds, value).0.get(at)?,
+            None => match self.bounds?.unset {
+                Unset::Unlimited => Some(Amount::Unlimited),
+                Unset::Zero => Some(Amount::Finite(0)),
+                Unset::Violated => None,
+            },
+        }
+    }
+
+    fn host(&self) -> Result<u64, Unknown> {
+        match self.field {
+            Field::PidsLimit => self.case.host.pid_max(),
+            Field::Rlimits => {
+                let bare = self.case.change.key.trim_start_matches("RLIMIT_");
+                self.case.host.hard_limit(&format!("RLIMIT_{bare}"))
+            }
+            _ => self.case.host.memory_total(),
+        }
+    }
+}
+
+impl Ratio {
+    fn holds(self, quota: i64, period: Option<u64>) -> bool {
+        const DEFAULT_PERIOD: u64 = 100_000;
+        let period = period.filter(|period| *period > 0).unwrap_or(DEFAULT_PERIOD);
+        let most = u128::from(self.number) * u128::from(period);
+        u128::try_from(quota).is_ok_and(|quota| quota * u128::from(self.of) <= most)
+    }
+}
+
+impl Words {
+    /// The word without the common prefix.
+    #[must_use]
+    pub fn bare(self, word: &str) -> &str {
+        word.strip_prefix(self.prefix).unwrap_or(word)
+    }
+}
+
+impl Access {
+    /// Everything.
+    pub const ALL: Self = Self { read: true, write: true, mknod: true };
+    /// Nothing.
+    pub const NONE: Self = Self { read: false, write: false, mknod: false };
+
+    /// Reads a set of the letters `rwm`.
+    #[must_use]
+    pub fn read(letters: &str) -> Option<Self> {
+        let mut access = Self { read: false, write: false, mknod: false };
+        for letter in letters.chars() {
+            match letter {
+                'r' => access.read = true,
+                'w' => access.write = true,
+                'm' => access.mknod = true,
+                _ => return None,
+            }
+        }
+        Some(access)
+    }
+
+    /// Of a rule: no letters are all letters.
+    fn of_rule(letters: &str) -> Option<Self> {
+        if letters.is_empty() { Some(Self::ALL) } else { Self::read(letters) }
+    }
+
+    const fn is_within(self, other: Self) -> bool {
+        (!self.read || other.read) && (!self.write || other.write) && (!self.mknod || other.mknod)
+    }
+
+    /// What is in both.
+    #[must_use]
+    pub const fn meet(self, other: Self) -> Self {
+        Self {
+            read: self.read && other.read,
+            write: self.write && other.write,
+            mknod: self.mknod && other.mknod,
+        }
+    }
+
+    /// What is in either.
+    #[must_use]
+    pub const fn join(self, other: Self) -> Self {
+        Self {
+            read: self.read || other.read,
+            write: self.write || other.write,
+            mknod: self.mknod || other.mknod,
+        }
+    }
+
+    /// The letters, in the order `rwm`.
+    #[must_use]
+    pub fn letters(self) -> String {
+        [(self.read, 'r'), (self.write, 'w'), (self.mknod, 'm')]
+            .into_iter()
+            .filter_map(|(given, letter)| given.then_some(letter))
+            .collect()
+    }
+}
+
+impl DevicePattern {
+    /// What is absent, or of every type, is covered by `*` alone.
+    fn covers(self, number: Number) -> bool {
+        let number_of = |wanted: Option<i64>, found: Option<i64>| wanted.is_none_or(|w| found == Some(w));
+        self.kind.is_none_or(|kind| number.kind == Some(kind))
+            && number_of(self.major, number.major)
+            && number_of(self.minor, number.minor)
+    }
+}
+
+impl Number {
+    fn of(value: &Value<'_>) -> Option<Self> {
+        let kind = |kind: &str| match kind {
+            "b" => Some('b'),
+            "c" | "u" => Some('c'),
+            "p" => Some('p'),
+            _ => None,
+        };
+        match value {
+            Value::Device(device) => Some(Self {
+                kind: Some(kind(&device.r#type)?),
+                major: Some(device.major),
+                minor: Some(device.minor),
+            }),
+            Value::DeviceRule(rule) => {
+                let given = |n: Option<i64>| n.filter(|n| *n >= 0);
+                Some(Self {
+                    kind: kind(&rule.r#type),
+                    major: given(rule.major.as_ref().map(|n| n.value)),
+                    minor: given(rule.minor.as_ref().map(|n| n.value)),
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn is_host_node(glob: &Glob, value: &Value<'_>, host: &dyn Host) -> Result<bool, Unknown> {
+    let Some(Number { kind: Some(kind), major: Some(major), minor: Some(minor) }) = Number::of(value) else {
+        return Ok(false);
+    };
+    let nodes = host.device_nodes(glob.folder().unwrap_or("/dev"))?;
+    Ok(nodes.iter().any(|node| {
+        (node.kind, node.major, node.minor) == (kind, major, minor) && glob.is_match(&clean(&node.path))
+    }))
+}
+
+/// The names of a hook's variables.
+fn variables(hook: &Hook) -> impl Iterator<Item = &str> {
+    hook.env.iter().map(|variable| variable.split_once('=').map_or(variable.as_str(), |(name, _)| name))
+}
+
+fn requested_line<'c>(case: &Case<'c, '_>) -> Option<&'c [String]> {
+    match &case.change.client {
+        Some(Value::Args(line)) if case.client_known && !line.is_empty() => Some(line),
+        _ => None,
+    }
+}
+
+fn id_set(value: &Value<'_>) -> Option<IdSet> {
+    ids(value)?.parse().ok()
+}
+
+fn is_subset(of: &Ids, value: &Value<'_>, case: &Case<'_, '_>) -> Result<bool, Unknown> {
+    let Some(set) = id_set(value) else { return Ok(false) };
+    Ok(match of {
+        Ids::These(all) => set.is_subset(all),
+        Ids::Requested if !case.client_known => false,
+        Ids::Requested => match &case.change.client {
+            Some(client) => id_set(client).is_some_and(|client| set.is_subset(&client)),
+            None => true,
+        },
+        Ids::Host => {
+            let cpus = case.change.subject == Subject::Field(Field::CpuCpus);
+            let all = if cpus { case.host.cpus()? } else { case.host.memory_nodes()? };
+            all.trim().parse().is_ok_and(|all| set.is_subset(&all))
+        }
+    })
+}
+
+/// A path that leaves by `..` begins with nothing.
+fn begins_with(path: &str, prefix: &str) -> bool {
+    let rest = path.strip_prefix(prefix);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':']) || prefix.ends_with('/'))
+        && !path.split(['/', ':']).any(|part| part == "..")
+}
+
+/// A text for a message: not too long, on one line.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    crate::diagnostic::shortened(text)
+}
+
+fn shown_value(change: &Change<'_>) -> String {
+    match looked_at(change) {
+        Some(Value::Text(text)) => format!("{:?}", shown(text)),
+        Some(Value::MemoryPolicy(policy)) => format!("{:?}", shown(&policy.nodes)),
+        _ => "it".to_owned(),
+    }
+}
