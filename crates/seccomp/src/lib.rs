@@ -9,6 +9,7 @@
 //! | [`check`] | what runtimes refuse (`spec/seccomp.md` 1.1) |
 //! | [`settings`] | how strictly two policies are compared, and on which host |
 //! | [`order`] | which answer in place of which other loosens |
+//! | [`mod@compare`] | is a policy at least as restrictive as another? |
 //! | [`decision`] | decision lists over the arguments of a call |
 //! | [`bpf`] | compiled and live filters: the kernel's checks, an interpreter, and a reader into decision lists |
 //! | [`model`] | what a policy means on a host: every call's answer, and where that is not certain |
@@ -42,6 +43,7 @@
 
 pub mod bpf;
 pub mod check;
+pub mod compare;
 pub mod constant;
 pub mod danger;
 pub mod decision;
@@ -53,7 +55,9 @@ pub mod order;
 pub mod outline;
 pub mod policy;
 pub mod profile;
+mod search;
 pub mod settings;
 pub mod syscall;
 pub mod term;
+mod word;
 pub mod wording;

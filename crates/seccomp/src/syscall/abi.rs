@@ -159,7 +159,7 @@ impl Arch {
     }
 
     /// What is added to the numbers of the table.
-    pub(super) const fn base(self) -> u32 {
+    pub(crate) const fn base(self) -> u32 {
         match self {
             Self::X32 => X32_BIT,
             Self::Mips | Self::Mipsel => 4000,
