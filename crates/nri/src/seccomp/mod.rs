@@ -1,6 +1,9 @@
 //! `nri seccomp`: seccomp policies and what becomes of them.
 
+mod compare;
+mod input;
 mod listen;
+mod options;
 
 use std::process::ExitCode;
 
@@ -13,11 +16,13 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    Compare(compare::Args),
     Listen(listen::Args),
 }
 
 pub(crate) fn main(args: &Args) -> ExitCode {
     match &args.command {
+        Command::Compare(args) => compare::main(args),
         Command::Listen(args) => listen::main(args),
     }
 }
