@@ -10,6 +10,7 @@ mod gateway;
 mod json;
 mod log;
 mod plugins;
+mod policy;
 mod record;
 mod replay;
 mod run;
@@ -51,6 +52,7 @@ enum Command {
     Gateway(Box<gateway::Args>),
     Plugin(plugins::Args),
     Plugins(control::plugins::Args),
+    Policy(policy::Args),
     Replay(replay::Args),
     Seccomp(seccomp::Args),
 }
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Gateway(args) => gateway::main(&args),
         Command::Plugin(args) => plugins::main(&args),
         Command::Plugins(args) => control::plugins::main(&args),
+        Command::Policy(args) => policy::main(&args),
         Command::Replay(args) => replay::main(&args),
         Command::Seccomp(args) => seccomp::main(&args),
     }

@@ -37,6 +37,14 @@ pub trait Host: fmt::Debug + Send + Sync {
         Err(unknown(path))
     }
 
+    /// Whether a user other than root can write to a folder, or put another one in its place (W131).
+    ///
+    /// # Errors
+    /// Why it is not known.
+    fn is_writable_by_others(&self, path: &str) -> Result<bool, Unknown> {
+        Err(unknown(path))
+    }
+
     /// The SHA-256 of a file.
     ///
     /// # Errors

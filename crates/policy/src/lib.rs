@@ -8,6 +8,7 @@
 //! | [`rule`] | what a level says about a field, and what it means for a change |
 //! | [`identity`] | what is known of a plugin, and what an identity asks for |
 //! | [`host`] | what rules ask about the host |
+//! | [`explain`] | what a level may do, in plain words |
 //! | [`judge`] | the judge, its verdict, and the proof [`judge::Permitted`] without which nothing is merged |
 //!
 //! Pure: no I/O, no clock.
@@ -17,6 +18,7 @@
 pub mod change;
 pub mod diagnostic;
 pub mod document;
+pub mod explain;
 pub mod host;
 pub mod identity;
 pub mod judge;

@@ -118,7 +118,7 @@ codes! {
     W104, "toleration by pod annotation without namespaces",
         "Any pod's author can set an annotation. A toleration needs `namespaces`; without them it never holds.";
     W105, "uncovered namespace",
-        "No loaded policy has this namespace in its scope for all pods. There `--on-missing-policy` decides, which allows by default.";
+        "No loaded policy has this namespace in its scope. There `--on-missing-policy` decides, which allows by default.";
     W106, "file replaces or masks another",
         "A file of the same name in a directory of higher rank is read instead of this one.";
     W107, "more than one `defaultLevel`",

@@ -96,13 +96,31 @@ impl Diagnostics {
             Severity::Error => self.errors += 1,
             Severity::Warning => self.warnings += 1,
         }
-        if self.kept.len() < KEPT {
+        if !self.is_full() {
             self.kept.push(diagnostic);
+        }
+    }
+
+    /// Lets somebody add, who does not know where missing members are said to be missing (E023): the place that they give
+    /// becomes a related one.
+    pub(crate) fn with_missing_at(&mut self, at: Span, add: impl FnOnce(&mut Self)) {
+        let before = self.kept.len();
+        add(self);
+        for found in self.kept.iter_mut().skip(before).filter(|found| found.code == Code::E023) {
+            if found.span != at {
+                let label = std::mem::take(&mut found.label);
+                found.related.insert(0, (found.span, label));
+                found.span = at;
+            }
         }
     }
 
     /// Says that a member is not known here (E021).
     pub fn unknown(&mut self, entry: &Entry, path: &str, known: &[&str]) {
+        if self.is_full() {
+            self.errors += 1;
+            return;
+        }
         let message = format!("unknown key {}", quoted(&entry.key));
         let diagnostic = Diagnostic::new(Code::E021, entry.key_span, member(path, &entry.key), message)
             .label("does not belong here")
@@ -133,6 +151,12 @@ impl Diagnostics {
                 .label("not allowed here")
                 .suggest(word, allowed.iter().copied()),
         );
+    }
+
+    /// Whether what comes now is only counted, so that nobody needs to look for words.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.kept.len() >= KEPT
     }
 
     /// What was found, in the order of [`sort`](Self::sort), the first [`KEPT`].

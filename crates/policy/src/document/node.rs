@@ -124,6 +124,27 @@ impl Node {
         matches!(self.value, Value::Broken)
     }
 
+    /// The same as JSON, without places. Numbers that are not whole or do not fit are texts.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.value {
+            Value::Null | Value::Broken => Json::Null,
+            Value::Bool(value) => Json::Bool(*value),
+            Value::Number(number) => {
+                let whole = number.whole.and_then(|whole| i64::try_from(whole).ok()).map(Json::from);
+                whole
+                    .or_else(|| number.text.parse().ok().map(Json::Number))
+                    .unwrap_or_else(|| Json::from(&*number.text))
+            }
+            Value::Text(text) => Json::from(&**text),
+            Value::List(items) => items.iter().map(Self::to_json).collect(),
+            Value::Map(entries) => {
+                entries.iter().map(|entry| (entry.key.to_string(), entry.value.to_json())).collect()
+            }
+        }
+    }
+
     /// What it is, for people: `a list`.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

@@ -1,6 +1,7 @@
 //! A policy as it is in force: defaults filled in, presets and levels extended.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::node::Node;
@@ -9,6 +10,8 @@ use super::word::{
     ClientOverride, EditRule, FailurePolicy, Invariant, Meaning, Mode, OnViolation, Proof, UnconfinedMeans,
     Unenforceable, UpdateKind,
 };
+use crate::rule::glob::Glob;
+use crate::rule::{FieldKey, Rule};
 
 /// Something that was read, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub struct Policy {
     pub edit_rule: Option<At<EditRule>>,
     /// The level of plugins that no identity matches.
     pub default_level: Option<At<Box<str>>>,
+    /// The key `defaultLevel`.
+    pub default_level_at: Option<Span>,
     /// Which containers the policy is about.
     pub scope: Scope,
     /// Who plugins are.
@@ -179,10 +184,10 @@ pub struct Level {
     pub mode: Option<Mode>,
     /// What a violation does, where the rule does not say.
     pub on_violation: Option<OnViolation>,
-    /// The rules, by key as written: a field, a group, `unknown` or `*`.
-    pub fields: BTreeMap<Box<str>, FieldRule>,
+    /// The rules.
+    pub fields: BTreeMap<FieldKey, Arc<FieldRule>>,
     /// Which updates are granted.
-    pub updates: BTreeMap<UpdateKind, Grant>,
+    pub updates: BTreeMap<UpdateKind, Arc<Grant>>,
     /// It came in with a preset.
     pub preset: bool,
 }
@@ -192,10 +197,14 @@ pub struct Level {
 pub struct FieldRule {
     /// The key, or that of the short form.
     pub key_at: Span,
+    /// The rule; `None` if there is something wrong with it.
+    pub rule: Option<Rule>,
     /// The rule as written.
     pub node: Node,
     /// Where it comes from.
     pub origin: Origin,
+    /// The level that it stands in, by its place in the list.
+    pub level: usize,
 }
 
 /// Where a rule comes from.
@@ -271,6 +280,15 @@ impl Default for Limits {
     }
 }
 
+impl Namespaces {
+    /// Whether a namespace is among them.
+    #[must_use]
+    pub fn contain(&self, namespace: &str) -> bool {
+        let any = |globs: &[Box<str>]| globs.iter().any(|glob| Glob::text(glob).is_match(namespace));
+        self.include.as_deref().is_none_or(any) && !any(&self.exclude)
+    }
+}
+
 impl Policy {
     /// The level of this name.
     #[must_use]
@@ -292,6 +310,40 @@ impl Match {
             self.any_of.iter().map(Self::proof).min(),
         ];
         own.into_iter().flatten().max().unwrap_or(Proof::Weak)
+    }
+}
+
+impl Match {
+    /// The selectors that are given, `pod.namespace`; those of alternatives are `anyOf`.
+    #[must_use]
+    pub fn selectors(&self) -> Vec<&'static str> {
+        let none = (Peer::default(), Pod::default(), Launched::default());
+        let peer = self.peer.as_ref().unwrap_or(&none.0);
+        let pod = self.pod.as_ref().unwrap_or(&none.1);
+        let launched = self.launched.as_ref().unwrap_or(&none.2);
+        let given = [
+            (!self.any_of.is_empty(), "anyOf"),
+            (self.plugin_name.is_some(), "pluginName"),
+            (self.index.is_some(), "index"),
+            (self.listener.is_some(), "listener"),
+            (peer.uid.is_some(), "peer.uid"),
+            (peer.gid.is_some(), "peer.gid"),
+            (peer.groups.is_some(), "peer.groups"),
+            (peer.exe.is_some(), "peer.exe"),
+            (peer.exe_sha256.is_some(), "peer.exeSha256"),
+            (peer.label.is_some(), "peer.label"),
+            (peer.systemd_unit.is_some(), "peer.systemdUnit"),
+            (peer.cgroup.is_some(), "peer.cgroup"),
+            (pod.namespace.is_some(), "pod.namespace"),
+            (pod.name.is_some(), "pod.name"),
+            (!pod.labels.is_empty(), "pod.labels"),
+            (pod.container.is_some(), "pod.container"),
+            (pod.image_digest.is_some(), "pod.imageDigest"),
+            (launched.path.is_some(), "launched.path"),
+            (launched.sha256.is_some(), "launched.sha256"),
+            (self.launched.as_ref() == Some(&none.2), "launched"),
+        ];
+        given.into_iter().filter_map(|(given, name)| given.then_some(name)).collect()
     }
 }
 

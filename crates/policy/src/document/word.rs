@@ -1,5 +1,7 @@
 //! The words that members of a policy take (`policy.md` 1 and 6).
 
+pub use crate::rule::{Mode, OnViolation};
+
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident = $text:literal,)* })*) => {$(
         $(#[$doc])*
@@ -32,24 +34,6 @@ macro_rules! words {
 }
 
 words! {
-    /// What becomes of a violation at all (`policy.md` 6).
-    Mode {
-        /// The change is rejected or dropped.
-        Enforce = "enforce",
-        /// It counts, and is reported.
-        Warn = "warn",
-        /// It counts, and is recorded.
-        Audit = "audit",
-    }
-    /// What a violation does in mode `enforce`.
-    OnViolation {
-        /// The request fails.
-        Reject = "reject",
-        /// The change alone does not count.
-        DropEntry = "drop-entry",
-        /// Nothing of the answer counts.
-        DropPlugin = "drop-plugin",
-    }
     /// What becomes of a change that cannot be judged.
     FailurePolicy {
         /// It is a violation.

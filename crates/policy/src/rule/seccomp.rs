@@ -87,6 +87,12 @@ const VALUES: [(&str, Allowed); 4] = [
     ("any", Allowed::Any),
 ];
 
+/// Words that are a rule by themselves.
+#[must_use]
+pub fn words() -> Vec<&'static str> {
+    WORDS.iter().map(|(word, _)| *word).collect()
+}
+
 impl Class {
     /// Every class.
     pub const ALL: [Self; 5] =
@@ -129,6 +135,9 @@ impl Class {
 }
 
 impl Allowed {
+    /// Every value, from the strictest.
+    pub const ALL: [Self; 4] = [Self::None, Self::Listener, Self::Tighten, Self::Any];
+
     /// As it stands in policies.
     #[must_use]
     pub const fn name(self) -> &'static str {

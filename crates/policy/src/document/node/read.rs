@@ -1,7 +1,7 @@
 //! Events of the YAML parser to trees.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, btree_map};
 
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, StrInput};
 
@@ -72,7 +72,7 @@ enum Of {
     List(Vec<Node>),
     Map {
         entries: Vec<Entry>,
-        seen: BTreeSet<Box<str>>,
+        seen: BTreeMap<Box<str>, Span>,
         /// The key whose value is next.
         key: Option<Key>,
     },
@@ -113,7 +113,7 @@ impl Tree<'_> {
                     self.open(Span { start, ..span }, Of::List(Vec::new()));
                 }
                 Event::MappingStart(..) => {
-                    self.open(span, Of::Map { entries: Vec::new(), seen: BTreeSet::new(), key: None });
+                    self.open(span, Of::Map { entries: Vec::new(), seen: BTreeMap::new(), key: None });
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(span),
                 _ => {}
@@ -176,20 +176,26 @@ impl Tree<'_> {
             self.refuse(span, "a merge key", "<<");
         }
         let path = self.path_to(&text);
-        let Some(Open { of: Of::Map { seen, key, entries }, end, .. }) = self.open.last_mut() else { return };
+        let Some(Open { of: Of::Map { seen, key, .. }, end, .. }) = self.open.last_mut() else { return };
         *end = span.end;
         if plain && &*text == "<<" {
             *key = Some(Key::Dropped(text));
-        } else if seen.insert(text.clone()) {
-            *key = Some(Key::Text(text, span));
-        } else {
-            let first = entries.iter().find(|entry| entry.key == text).map(|entry| entry.key_span);
-            let mut found =
-                Diagnostic::new(Code::E011, span, path, format!("duplicate key {}", quoted(&text)))
-                    .label("given a second time");
-            found.related.extend(first.map(|first| (first, "first given here".to_owned())));
-            self.out.push(found.help("remove one of them"));
-            *key = Some(Key::Dropped(text));
+            return;
+        }
+        match seen.entry(text.clone()) {
+            btree_map::Entry::Vacant(place) => {
+                place.insert(span);
+                *key = Some(Key::Text(text, span));
+            }
+            btree_map::Entry::Occupied(first) => {
+                self.out.push(
+                    Diagnostic::new(Code::E011, span, path, format!("duplicate key {}", quoted(&text)))
+                        .label("given a second time")
+                        .related(*first.get(), "first given here")
+                        .help("remove one of them"),
+                );
+                *key = Some(Key::Dropped(text));
+            }
         }
     }
 
