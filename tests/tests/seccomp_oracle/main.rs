@@ -10,3 +10,4 @@ mod containers;
 mod kit;
 mod model;
 mod oracles;
+mod reader;

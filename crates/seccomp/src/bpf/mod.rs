@@ -10,7 +10,9 @@
 //! | `stack` | several filters of one process |
 //! | `graph`, `list` | the symbolic reader |
 //! | `stub` | runc's ENOSYS stub |
+//! | `compare` | filters against a policy or other filters |
 
+mod compare;
 mod graph;
 mod instruction;
 mod list;
@@ -20,6 +22,7 @@ mod stub;
 #[cfg(test)]
 mod tests;
 
+pub use compare::{Filters, Says, Source, Verdict, compare};
 pub use graph::Why;
 pub use instruction::Instruction;
 pub use program::{INSTRUCTIONS_MAX, Program, Refused};

@@ -137,7 +137,7 @@ impl Table {
 
 /// The numbers of an ABI. x86_64 and x32 are told apart by bit 30; libseccomp gives everything from there on to x32, and the
 /// kernel runs nothing beyond.
-fn numbers(arch: Arch) -> RangeInclusive<u32> {
+pub(super) fn numbers(arch: Arch) -> RangeInclusive<u32> {
     const X32: u32 = 1 << 30;
     match arch {
         Arch::X86_64 => 0..=X32 - 1,
