@@ -7,7 +7,7 @@ mod rootfs;
 mod runtime;
 mod signals;
 mod spec;
-mod state;
+pub(crate) mod state;
 mod terminal;
 mod watch;
 

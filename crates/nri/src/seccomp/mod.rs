@@ -1,9 +1,11 @@
 //! `nri seccomp`: seccomp policies and what becomes of them.
 
 mod compare;
+mod compile;
 mod input;
 mod listen;
 mod options;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -17,12 +19,16 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     Compare(compare::Args),
+    Compile(compile::Args),
     Listen(listen::Args),
+    Verify(verify::Args),
 }
 
 pub(crate) fn main(args: &Args) -> ExitCode {
     match &args.command {
         Command::Compare(args) => compare::main(args),
+        Command::Compile(args) => compile::main(args),
         Command::Listen(args) => listen::main(args),
+        Command::Verify(args) => verify::main(args),
     }
 }
