@@ -10,7 +10,7 @@ const GROUP_STEPS: u64 = 100_000;
 const POLICY_STEPS: u64 = 1_000_000;
 /// A step in the unit of work. A step that looks at a conjunction or cube costs one unit more for each, so that steps over
 /// long lists, which no real policy has, count for what they take.
-const STEP: u64 = 256;
+const STEP: u64 = 64;
 
 /// The limit of work is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::iter::Peekable;
 
-use crate::compare::group::{Answers, Finding, Loosening, Pair};
+use crate::compare::group::{Answers, Finding, Known, Loosening, Pair};
 use crate::compare::result::{Call, Counterexample};
 use crate::compare::text;
 use crate::decision::ARGUMENTS;
@@ -31,7 +31,15 @@ pub(super) enum Outcome {
 /// Named syscalls come first, by ABI, the native one first, and by number; then what no rule names, names that are in no
 /// table, and flags.
 pub(super) fn decide(old: &Model<'_>, new: &Model<'_>, host: &Host, order: Order) -> Outcome {
-    let mut way = Way { old, new, order, budget: Budget::new(), same_program: None, doubt: None };
+    let mut way = Way {
+        old,
+        new,
+        order,
+        known: Known::default(),
+        budget: Budget::new(),
+        same_program: None,
+        doubt: None,
+    };
     let archs = host.archs();
     let mut found = archs.iter().find_map(|&arch| way.numbers(arch));
     found = found.or_else(|| archs.iter().find_map(|&arch| way.unnamed(arch)));
@@ -47,6 +55,7 @@ struct Way<'m> {
     old: &'m Model<'m>,
     new: &'m Model<'m>,
     order: Order,
+    known: Known,
     budget: Budget,
     same_program: Option<bool>,
     /// The first thing that could not be told.
@@ -130,8 +139,7 @@ impl<'m> Way<'m> {
         let pair = Pair { old: answers(old, self.old), new: answers(new, self.new), order: self.order };
         let (one, other, same_program) = (self.old, self.new, &mut self.same_program);
         let same_program = || *same_program.get_or_insert_with(|| one.is_same_program(other));
-        self.budget.next_group();
-        match pair.find(&mut self.budget, same_program) {
+        match pair.find(&mut self.known, &mut self.budget, same_program) {
             Finding::Fine => None,
             Finding::Loosens(found) => Some(found),
             Finding::Doubt(doubt) => {

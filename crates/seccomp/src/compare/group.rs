@@ -1,6 +1,7 @@
 //! What two policies say about one syscall on one ABI (`spec/seccomp.md` 3.1, 3.2, 3.6).
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::decision::{ARGUMENTS, Path};
 use crate::model::group::Group;
@@ -33,6 +34,15 @@ impl<'m> Answers<'m> {
         self.group.into_iter().flat_map(|group| group.effects()).chain(otherwise)
     }
 
+    /// What tells its list from those of other answers of this side.
+    fn source(&self) -> Source {
+        match self.group.map(|group| (group.place(), group.constant())) {
+            Some((Some(place), _)) => Source::Rules(place),
+            Some((None, Some(effect))) => Source::One(effect),
+            _ => Source::One(self.otherwise),
+        }
+    }
+
     pub(super) fn hazards(&self) -> Hazards {
         self.group.map_or(Hazards::NONE, |group| group.hazards())
     }
@@ -53,6 +63,19 @@ impl<'m> Answers<'m> {
         self.group.map_or(Some(self.otherwise), |group| group.evaluate(args))
     }
 }
+
+/// Where a list comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    /// These rules of the policy.
+    Rules(usize),
+    /// There is but one answer.
+    One(Effect),
+}
+
+/// What was found already: many names, and ABIs of one width, often have the same rules.
+#[derive(Default)]
+pub(super) struct Known(BTreeMap<(Source, Source), Finding>);
 
 /// What is found about one pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +119,12 @@ pub(super) struct Pair<'m> {
 impl Pair<'_> {
     /// Whether the new answers loosen. `same_program` says whether both policies are the same program apart from the default
     /// action and the listener; it is asked only if that matters.
-    pub(super) fn find(&self, budget: &mut Budget, same_program: impl FnOnce() -> bool) -> Finding {
+    pub(super) fn find(
+        &self,
+        known: &mut Known,
+        budget: &mut Budget,
+        same_program: impl FnOnce() -> bool,
+    ) -> Finding {
         if let (Some(old), Some(new)) = (self.old.constant(), self.new.constant()) {
             if !self.order.loosens(old, new) {
                 return Finding::Fine;
@@ -109,7 +137,8 @@ impl Pair<'_> {
         if self.old.hazards() != Hazards::NONE || self.new.hazards() != Hazards::NONE {
             return self.uncertain(same_program);
         }
-        self.search(budget)
+        let sources = (self.old.source(), self.new.source());
+        *known.0.entry(sources).or_insert_with(|| self.search(budget))
     }
 
     /// Whether some answer that is possible with the old policy is loosened by one that is possible with the new one.
@@ -135,6 +164,7 @@ impl Pair<'_> {
     }
 
     fn search(&self, budget: &mut Budget) -> Finding {
+        budget.next_group();
         let (Some(old), Some(new)) = (self.old.list(), self.new.list()) else {
             return Finding::Doubt(Doubt::Rules);
         };

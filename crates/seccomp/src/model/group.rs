@@ -61,6 +61,14 @@ impl<'m> Group<'m> {
         self.conditional().is_some_and(|group| group.is_too_complex)
     }
 
+    /// Where its conditional rules are: groups of one model that have a place in common say the same, apart from letter E.
+    pub(crate) const fn place(&self) -> Option<usize> {
+        match self.slot {
+            Slot::Constant(_) => None,
+            Slot::Conditional(place) => Some(place),
+        }
+    }
+
     /// How many conditional rules there are; none where an unconditional one decides.
     #[must_use]
     pub fn rule_count(&self) -> usize {
