@@ -53,6 +53,14 @@ pub trait Host: fmt::Debug + Send + Sync {
         Err(unknown(path))
     }
 
+    /// What a file holds.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    fn read(&self, path: &str) -> Result<Vec<u8>, Unknown> {
+        Err(unknown(path))
+    }
+
     /// All device nodes below a folder, at any depth.
     ///
     /// # Errors

@@ -6,34 +6,89 @@
 //!
 //! ```
 //! use nri_policy::change::Containers;
+//! use nri_policy::identity::Facts;
 //! use nri_policy::judge::{Asked, Creation, Judge};
 //! use nri_wire::api::{Container, CreateContainerResponse};
 //!
 //! let (judge, container) = (Judge::allow_all(), Container::default());
 //! let plugin = "10-a".parse()?;
-//! let creation = Creation { containers: Containers { pristine: &container, running: &container }, targets: &() };
-//! let verdict = judge.judge(&Asked { plugin: &plugin, basis: creation, unknown: &[] }, CreateContainerResponse::default());
+//! let creation = Creation { containers: Containers { pristine: &container, running: &container }, pod: None, targets: &() };
+//! let asked = Asked { plugin: &plugin, facts: Facts::nothing(), basis: creation, unknown: &[] };
+//! let verdict = judge.judge(&asked, CreateContainerResponse::default());
 //! assert!(verdict.refused.is_empty() && verdict.permitted.is_some());
 //! # Ok::<(), nri_wire::name::NameError>(())
 //! ```
 
 mod answer;
+mod apply;
+mod compiled;
+mod decide;
+mod refusal;
+#[cfg(test)]
+mod tests;
+mod tighten;
+mod violation;
+
+use std::sync::Arc;
 
 use nri_wire::name::PluginName;
-use serde::Serialize;
 
-pub use self::answer::{Answer, Creation, Other, Target, Targets, Update};
-use crate::change::{Op, Recorded, Subject};
+pub use self::answer::{Answer, Creation, Other, Scene, Target, Targets, Update};
+use self::compiled::{Policy, Source, compile};
+use self::decide::{Inquiry, unknown};
+pub use self::refusal::{Action, Judged, Refused};
+use self::tighten::Comparisons;
+use crate::change::{Change, Place, Recorded};
+use crate::document::load::PolicySet;
+use crate::host::{Host, NoHost};
+use crate::identity::Facts;
+use crate::rule::Access;
 
-/// Judges answers. One judge serves a host; it has no state that an answer changes.
+/// Judges answers by the policies in force. Cheap to clone; clones share what they remember of comparisons of seccomp
+/// policies, which no verdict depends on.
 #[derive(Clone, Debug)]
-pub struct Judge(());
+pub struct Judge(Option<Arc<Rules>>);
+
+/// What a judge is made with beside the policies.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What becomes of changes of containers that no policy has in its scope.
+    pub on_missing: OnMissing,
+    /// Whom to ask about the host.
+    pub host: Arc<dyn Host>,
+    /// Whether verdicts list what is said about each change, the allowed ones too: for audit.
+    pub records: bool,
+}
+
+/// What becomes of changes of containers that no policy has in its scope (`policy.md` 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnMissing {
+    /// They count: what no scope covers is not governed.
+    #[default]
+    Allow,
+    /// They are refused, by the rule `on-missing-policy`.
+    Deny,
+}
+
+/// What a judge goes by.
+#[derive(Debug)]
+struct Rules {
+    policies: Vec<Policy>,
+    comparisons: Comparisons,
+    on_missing: OnMissing,
+    host: Arc<dyn Host>,
+    records: bool,
+    /// What is said where no policy has the container in its scope.
+    uncovered: Source,
+}
 
 /// One answer that waits for its judgement, without the answer itself.
 #[derive(Debug)]
 pub struct Asked<'a, B> {
     /// Who answered.
     pub plugin: &'a PluginName,
+    /// What is known of it.
+    pub facts: &'a Facts,
     /// What its changes are taken against.
     pub basis: B,
     /// Paths of the protobuf fields in the answer that we do not know, `adjust.linux.99`
@@ -50,6 +105,8 @@ pub struct Verdict<A> {
     pub permitted: Option<Permitted<A>>,
     /// Everything that violates a rule, also where the rule only warns.
     pub refused: Vec<Refused>,
+    /// What is said about each change, if the judge [`records`](Options::records) that.
+    pub judged: Vec<Judged>,
 }
 
 /// An answer that a judge has let through, with its changes. Nobody but a judge makes one.
@@ -57,65 +114,106 @@ pub struct Verdict<A> {
 pub struct Permitted<A> {
     answer: A,
     changes: Vec<Recorded>,
+    cuts: Vec<(String, Access)>,
 }
 
-/// What happens because of a refusal (`cli.md`, `refused[].action`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    /// The change is recorded and counts.
-    Audit,
-    /// The change is reported and counts.
-    Warn,
-    /// The change alone does not count.
-    DropEntry,
-    /// Nothing of the answer counts.
-    DropPlugin,
-    /// The request fails.
-    Reject,
+/// Who a plugin is to a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing<'j> {
+    /// The policy.
+    pub policy: &'j str,
+    /// The identity that it matches.
+    pub identity: Option<&'j str>,
+    /// The level that it has; `None`: the policy does not speak for it.
+    pub level: Option<&'j str>,
+    /// The id of the rule that reserves its name for another plugin, if one does.
+    pub reserved: Option<&'j str>,
 }
 
-/// One refusal, in the form of `cli.md`, `refused`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Refused {
-    /// The plugin's full name.
-    pub plugin: String,
-    /// The identity that the policy knows it by.
-    pub identity: Option<String>,
-    /// Its level in that policy.
-    pub level: Option<String>,
-    /// The field (`policy.md` 4), or `updates.KIND`.
-    pub field: String,
-    /// The key, or the updated container's id.
-    pub key: String,
-    /// How it would have changed.
-    pub op: Op,
-    /// The id of the rule.
-    pub rule: String,
-    /// Where the rule stands, `file:line:column`.
-    pub at: Option<String>,
-    /// What happens.
-    pub action: Action,
-    /// Why, for people.
-    pub reason: String,
-    /// The system call by which a seccomp policy is shown to be looser.
-    pub counterexample: Option<serde_json::Value>,
+impl Default for Options {
+    fn default() -> Self {
+        Self { on_missing: OnMissing::default(), host: Arc::new(NoHost), records: false }
+    }
 }
 
 impl Judge {
     /// The judge that lets everything through.
     #[must_use]
     pub const fn allow_all() -> Self {
-        Self(())
+        Self(None)
+    }
+
+    /// The judge that goes by these policies.
+    ///
+    /// ```
+    /// use nri_policy::document::load::PolicySet;
+    /// use nri_policy::judge::{Judge, Options};
+    /// let judge = Judge::new(&PolicySet::compat(), Options::default());
+    /// # drop(judge);
+    /// ```
+    #[must_use]
+    pub fn new(set: &PolicySet, options: Options) -> Self {
+        let Options { on_missing, host, records } = options;
+        let policies = compile(set);
+        let comparisons = Comparisons::new(&policies, &*host);
+        let uncovered = Source { id: "on-missing-policy".into(), at: None };
+        Self(Some(Arc::new(Rules { policies, comparisons, on_missing, host, records, uncovered })))
+    }
+
+    /// Who a plugin is to each policy.
+    #[must_use]
+    pub fn standings(&self, plugin: &PluginName, facts: &Facts) -> Vec<Standing<'_>> {
+        let policies = self.0.iter().flat_map(|rules| &rules.policies);
+        policies
+            .map(|policy| {
+                let seat = policy.seat(plugin, facts);
+                Standing {
+                    policy: &policy.name,
+                    identity: seat.identity,
+                    level: seat.level.map(|level| &*level.name),
+                    reserved: policy.reserved_for(&seat, plugin).map(|source| &*source.id),
+                }
+            })
+            .collect()
     }
 
     /// Judges one answer.
-    pub fn judge<A: Answer>(&self, asked: &Asked<'_, A::Basis<'_>>, answer: A) -> Verdict<A> {
-        let mut changes = answer.changes(&asked.basis, |changes| {
-            changes.iter().map(crate::change::Change::record).collect::<Vec<_>>()
+    pub fn judge<A: Answer>(&self, asked: &Asked<'_, A::Basis<'_>>, mut answer: A) -> Verdict<A> {
+        let Some(rules) = &self.0 else {
+            let mut changes = answer
+                .changes(&asked.basis, |changes| changes.iter().map(Change::record).collect::<Vec<_>>());
+            changes.extend(asked.unknown.iter().map(|path| unknown(path, Place::Adjustment).record()));
+            let permitted = Some(Permitted { answer, changes, cuts: Vec::new() });
+            return Verdict { permitted, refused: Vec::new(), judged: Vec::new() };
+        };
+        let mut decision = answer.changes(&asked.basis, |changes| {
+            let inquiry = Inquiry {
+                rules,
+                plugin: asked.plugin,
+                facts: asked.facts,
+                scene: A::scene(&asked.basis),
+                changes,
+                unknown: asked.unknown,
+                updates: answer.updates(),
+                evictions: answer.evictions(),
+                size: answer.size(),
+            };
+            inquiry.decide()
         });
-        changes.extend(asked.unknown.iter().map(|path| unknown(path)));
-        Verdict { permitted: Some(Permitted { answer, changes }), refused: Vec::new() }
+        let refused = std::mem::take(&mut decision.refused);
+        let judged = std::mem::take(&mut decision.judged);
+        let permitted = match decision.action {
+            Some(Action::Reject) => None,
+            Some(Action::DropPlugin) => {
+                Some(Permitted { answer: A::default(), changes: Vec::new(), cuts: Vec::new() })
+            }
+            _ => {
+                let mut changes = std::mem::take(&mut decision.changes);
+                apply::apply(&mut answer, &decision, &mut changes);
+                Some(Permitted { answer, changes, cuts: decision.cuts.into_iter().collect() })
+            }
+        };
+        Verdict { permitted, refused, judged }
     }
 }
 
@@ -131,79 +229,15 @@ impl<A> Permitted<A> {
         &self.changes
     }
 
+    /// What the device rule that comes with a device is cut to, by the device's path as the plugin wrote it.
+    #[must_use]
+    pub fn cuts(&self) -> &[(String, Access)] {
+        &self.cuts
+    }
+
     /// Takes the proof apart. For merging alone, which gives the result a proof of its own.
     #[must_use]
     pub fn into_parts(self) -> (A, Vec<Recorded>) {
         (self.answer, self.changes)
-    }
-}
-
-/// The change that an unknown field stands for: its key is the path, within the adjustment if it is there (`policy.md` 4).
-fn unknown(path: &str) -> Recorded {
-    let path = path.strip_prefix("adjust.").unwrap_or(path);
-    Recorded {
-        update: None,
-        subject: Subject::Unknown,
-        key: path.to_owned(),
-        op: Op::Add,
-        before: serde_json::Value::Null,
-        after: serde_json::Value::Null,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use nri_wire::api::ContainerAdjustment;
-    use nri_wire::api::{Container, CreateContainerResponse};
-    use nri_wire::scan::{Row, scan};
-
-    use super::*;
-    use crate::change::Containers;
-
-    /// A protobuf field that we do not know is a change, by its path.
-    #[test]
-    fn unknown_fields_are_changes() {
-        let answer =
-            CreateContainerResponse { adjust: Some(ContainerAdjustment::default()), ..Default::default() };
-        let bytes = [&[0x0a, 3, 0xf8, 0x06, 1][..], &[0xf0, 0x06, 1]].concat();
-        let unknown = scan(Row::find("CreateContainerResponse").unwrap(), &bytes).unwrap();
-        let unknown: Vec<_> = unknown.fields().iter().map(|field| field.path.clone()).collect();
-        let (plugin, container) = ("10-a".parse().unwrap(), Container::default());
-        let containers = Containers { pristine: &container, running: &container };
-        let basis = Creation { containers, targets: &() };
-        let verdict = Judge::allow_all().judge(&Asked { plugin: &plugin, basis, unknown: &unknown }, answer);
-        let keys: Vec<_> = verdict
-            .permitted
-            .iter()
-            .flat_map(Permitted::changes)
-            .map(|c| (c.subject.name(), c.key.as_str()))
-            .collect();
-        assert_eq!(keys, [("unknown", "111"), ("unknown", "110")]);
-    }
-
-    /// The form of `cli.md`, `refused`.
-    #[test]
-    fn the_form_of_refusals() {
-        let refused = Refused {
-            plugin: "20-b".into(),
-            identity: Some("gpu".into()),
-            level: None,
-            field: "mounts".into(),
-            key: "/host".into(),
-            op: Op::Add,
-            rule: "node/untrusted/mounts".into(),
-            at: Some("node.yaml:12:9".into()),
-            action: Action::DropPlugin,
-            reason: "no".into(),
-            counterexample: None,
-        };
-        assert_eq!(
-            serde_json::to_value(refused).unwrap(),
-            serde_json::json!({
-                "plugin": "20-b", "identity": "gpu", "level": null, "field": "mounts", "key": "/host", "op": "add",
-                "rule": "node/untrusted/mounts", "at": "node.yaml:12:9", "action": "drop-plugin", "reason": "no",
-                "counterexample": null,
-            })
-        );
     }
 }

@@ -35,3 +35,6 @@ pub mod service;
 pub mod synchronize;
 pub mod ttrpc;
 pub mod version;
+
+/// What every message can: encode itself, and say how long that is.
+pub use prost::Message;

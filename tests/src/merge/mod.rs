@@ -4,6 +4,7 @@ mod adjustments;
 mod quirks;
 mod updates;
 
+use nri_policy::identity::Facts;
 use nri_policy::judge::{Answer, Asked, Judge, Other, Permitted};
 use nri_runtime::merge::strip::Strip;
 use nri_runtime::merge::{Creation, MergeError, Stop, Update};
@@ -262,7 +263,8 @@ pub fn container() -> Json {
 
 /// Judges by the judge that allows everything.
 fn permit<A: Answer>(plugin: &PluginName, basis: A::Basis<'_>, answer: A) -> Permitted<A> {
-    let verdict = Judge::allow_all().judge(&Asked { plugin, basis, unknown: &[] }, answer);
+    let verdict =
+        Judge::allow_all().judge(&Asked { plugin, facts: Facts::nothing(), basis, unknown: &[] }, answer);
     verdict.permitted.unwrap_or_else(|| panic!("the judge that allows everything refused {plugin}"))
 }
 

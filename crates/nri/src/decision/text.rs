@@ -36,7 +36,7 @@ pub(crate) fn refusals(refused: &[Refused]) -> String {
             plain(&refused.plugin),
             plain(&refused.field),
             plain(&refused.key),
-            op(refused.op),
+            refused.op.map(op).unwrap_or_default(),
             plain(&refused.rule),
             action.as_str().unwrap_or_default().to_owned(),
             plain(&refused.reason),

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use nri_policy::identity::Facts;
 use nri_policy::judge::{Asked, Judge, Other, Permitted, Refused, Verdict};
 use nri_runtime::host::{Cause, Consulted, Created, Failure, Outcome, Stopped, Updated};
 use nri_runtime::merge::{self, Creation, Passed, Stop, Update};
@@ -99,7 +100,12 @@ impl Way<'_> {
     fn create(&mut self, creation: &mut Creation, answer: Answer) -> Result<(), Cause> {
         let plugin = answer.plugin.clone();
         let Some((answer, unknown)) = self.answered(answer)? else { return Ok(()) };
-        let asked = Asked { plugin: &plugin, basis: creation.basis(self.targets), unknown: &unknown };
+        let asked = Asked {
+            plugin: &plugin,
+            facts: Facts::nothing(),
+            basis: creation.basis(self.targets),
+            unknown: &unknown,
+        };
         let permitted = permitted(&plugin, self.judge.judge(&asked, answer), &mut self.refused)?;
         creation.apply(&plugin, permitted).map_err(Cause::from)
     }
@@ -108,7 +114,12 @@ impl Way<'_> {
         let plugin = answer.plugin.clone();
         let Some((answer, unknown)) = self.answered(answer)? else { return Ok(()) };
         let answer = UpdateContainerResponse { update: answer.update, evict: answer.evict };
-        let asked = Asked { plugin: &plugin, basis: update.basis(self.targets), unknown: &unknown };
+        let asked = Asked {
+            plugin: &plugin,
+            facts: Facts::nothing(),
+            basis: update.basis(self.targets),
+            unknown: &unknown,
+        };
         let permitted = permitted(&plugin, self.judge.judge(&asked, answer), &mut self.refused)?;
         update.apply(&plugin, permitted).map_err(Cause::from)
     }
@@ -117,7 +128,12 @@ impl Way<'_> {
         let plugin = answer.plugin.clone();
         let Some((answer, unknown)) = self.answered(answer)? else { return Ok(()) };
         let answer = StopContainerResponse { update: answer.update };
-        let asked = Asked { plugin: &plugin, basis: Other { targets: self.targets }, unknown: &unknown };
+        let asked = Asked {
+            plugin: &plugin,
+            facts: Facts::nothing(),
+            basis: Other { targets: self.targets },
+            unknown: &unknown,
+        };
         let permitted = permitted(&plugin, self.judge.judge(&asked, answer), &mut self.refused)?;
         stop.apply(&plugin, permitted).map_err(Cause::from)
     }
@@ -125,7 +141,12 @@ impl Way<'_> {
     fn unmerged(&mut self, passed: &mut Passed, answer: Answer) {
         let plugin = answer.plugin.clone();
         let Ok(Some((answer, unknown))) = self.answered(answer) else { return };
-        let asked = Asked { plugin: &plugin, basis: Other { targets: self.targets }, unknown: &unknown };
+        let asked = Asked {
+            plugin: &plugin,
+            facts: Facts::nothing(),
+            basis: Other { targets: self.targets },
+            unknown: &unknown,
+        };
         let verdict = self.judge.judge(&asked, Answer::unmerged(answer));
         if let Ok(permitted) = permitted(&plugin, verdict, &mut self.refused) {
             passed.extend([merge::pass(&plugin, permitted)]);

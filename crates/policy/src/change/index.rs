@@ -50,7 +50,7 @@ impl<'a> Index<'a> {
 }
 
 /// The form in which keys are compared: paths are cleaned, everything else counts as it stands (`policy.md` 3).
-pub(super) fn comparable(field: Field, key: &str) -> Cow<'_, str> {
+pub(crate) fn comparable(field: Field, key: &str) -> Cow<'_, str> {
     match field {
         Field::Mounts | Field::Devices => clean(key),
         _ => Cow::Borrowed(key),

@@ -19,7 +19,8 @@ use nri_wire::api::{
 use nri_wire::field::{self, Entry, Field, Value};
 use serde::Serialize;
 
-use self::index::{Index, comparable};
+use self::index::Index;
+pub(crate) use self::index::comparable;
 pub use self::shape::json;
 
 /// One change that an answer asks for.

@@ -12,7 +12,7 @@ use super::set::Set;
 use super::table::{self, Bounds, Count, Part, Unset, Words};
 use super::value::{Amounts, amounts, flags, ids, looked_at, text};
 use crate::change::{Change, Subject};
-use crate::host::{Host, Unknown};
+use crate::host::{Host, NoHost, Unknown};
 use crate::path::clean;
 
 /// A change and what its rules may have to know.
@@ -576,6 +576,25 @@ fn is_subset(of: &Ids, value: &Value<'_>, case: &Case<'_, '_>) -> Result<bool, U
             all.trim().parse().is_ok_and(|all| set.is_subset(&all))
         }
     })
+}
+
+/// Whether a new value is at most as much as the client's (`policy.md` 3, `honour-unless-tighter`).
+pub(crate) fn is_at_most_as_much(field: Field, change: &Change<'_>) -> bool {
+    let case = Case { change, client_known: true, period: None, host: &NoHost };
+    let requested = Some(Quantity::Requested);
+    let within = |bound: Bound| bound.holds(Count::Value, &case) == Ok(true);
+    let number = field.number().unwrap_or_default();
+    change.after.is_some()
+        && match (field, &change.after) {
+            (Field::CpuCpus | Field::CpuMems, Some(value)) => {
+                is_subset(&Ids::Requested, value, &case) == Ok(true)
+            }
+            (Field::OomScoreAdj, _) => within(Bound { min: requested, max: None }),
+            _ if matches!(number, 8..=12 | 16 | 17 | 23 | 24 | 30) => {
+                within(Bound { min: None, max: requested })
+            }
+            _ => false,
+        }
 }
 
 /// A path that leaves by `..` begins with nothing.

@@ -24,6 +24,7 @@ use std::fmt;
 use nri_wire::field::{FIELDS, Field};
 
 use self::matching::Holds;
+pub(crate) use self::matching::is_at_most_as_much;
 pub use self::matching::{Access, Bound, Case, Match};
 use self::seccomp::SeccompRule;
 use self::table::{Count, Group};

@@ -9,7 +9,7 @@ use self::leaf::{
     quantity, ratio, subset, text, truth,
 };
 pub(super) use self::leaf::{path_glob, text_glob, word};
-use super::matching::{Check, Ids, Resolve, Test};
+use super::matching::{Check, Resolve, Test};
 use super::quantity::Quantity;
 use super::seccomp::SeccompRule;
 use super::set::Set;

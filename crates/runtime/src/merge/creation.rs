@@ -87,7 +87,8 @@ impl Creation {
     #[must_use]
     pub fn basis<'a>(&'a self, targets: &'a dyn Targets) -> judge::Creation<'a> {
         let running = self.request.container.as_ref().unwrap_or(&self.pristine);
-        judge::Creation { containers: Containers { pristine: &self.pristine, running }, targets }
+        let containers = Containers { pristine: &self.pristine, running };
+        judge::Creation { containers, pod: self.request.pod.as_ref(), targets }
     }
 
     /// Merges the answer of one plugin.

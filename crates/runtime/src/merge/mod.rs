@@ -12,6 +12,7 @@
 //! bytes. An answer gets in only as [`Permitted`](nri_policy::judge::Permitted), a result comes out as [`Owned`].
 //!
 //! ```
+//! use nri_policy::identity::Facts;
 //! use nri_policy::judge::{Asked, Judge};
 //! use nri_runtime::merge::Creation;
 //! use nri_wire::api::{Container, ContainerAdjustment, CreateContainerRequest, CreateContainerResponse};
@@ -22,7 +23,8 @@
 //!     let plugin = plugin.parse()?;
 //!     let adjust = ContainerAdjustment { args: vec!["sleep".into(), word.into()], ..Default::default() };
 //!     let answer = CreateContainerResponse { adjust: Some(adjust), ..Default::default() };
-//!     let asked = Asked { plugin: &plugin, basis: creation.basis(&()), unknown: &[] };
+//!     let basis = creation.basis(&());
+//!     let asked = Asked { plugin: &plugin, facts: Facts::nothing(), basis, unknown: &[] };
 //!     let Some(permitted) = Judge::allow_all().judge(&asked, answer).permitted else { continue };
 //!     if let Err(error) = creation.apply(&plugin, permitted) {
 //!         assert_eq!(error.to_string(), r#"plugins "20-b" and "10-a" both tried to set Args"#);

@@ -146,7 +146,12 @@ impl Update {
     /// What the next answer is judged against.
     #[must_use]
     pub fn basis<'a>(&'a self, targets: &'a dyn Targets) -> judge::Update<'a> {
-        judge::Update { id: &self.own.id, requested: Some(&self.requested), targets }
+        judge::Update {
+            id: &self.own.id,
+            pod: self.request.pod.as_ref(),
+            requested: Some(&self.requested),
+            targets,
+        }
     }
 
     /// Merges the answer of one plugin.

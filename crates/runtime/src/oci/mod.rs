@@ -60,6 +60,7 @@ pub struct Applied {
 /// [`ApplyError`] for the first thing that cannot be carried out.
 ///
 /// ```
+/// use nri_policy::identity::Facts;
 /// use nri_policy::judge::{Asked, Judge};
 /// use nri_runtime::merge::Creation;
 /// use nri_runtime::oci::{Resolvers, apply, describe};
@@ -74,7 +75,7 @@ pub struct Applied {
 /// let env = vec![KeyValue { key: "A".into(), value: "3".into() }];
 /// let adjust = Some(ContainerAdjustment { env, ..Default::default() });
 /// let answer = CreateContainerResponse { adjust, ..Default::default() };
-/// let asked = Asked { plugin: &plugin, basis: creation.basis(&()), unknown: &[] };
+/// let asked = Asked { plugin: &plugin, facts: Facts::nothing(), basis: creation.basis(&()), unknown: &[] };
 /// let permitted = Judge::allow_all().judge(&asked, answer).permitted.ok_or("refused")?;
 /// creation.apply(&plugin, permitted)?;
 ///

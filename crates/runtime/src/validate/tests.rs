@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nri_policy::identity::Facts;
 use nri_policy::judge::{Asked, Judge};
 use nri_wire::api::*;
 use nri_wire::name::PluginName;
@@ -51,7 +52,8 @@ impl Setting {
         });
         let plugin: PluginName = "00-foo".parse().unwrap();
         let answer = CreateContainerResponse { adjust: Some(self.adjust.clone()), ..Default::default() };
-        let asked = Asked { plugin: &plugin, basis: creation.basis(&()), unknown: &[] };
+        let asked =
+            Asked { plugin: &plugin, facts: Facts::nothing(), basis: creation.basis(&()), unknown: &[] };
         let permitted = Judge::allow_all().judge(&asked, answer).permitted.unwrap();
         creation.apply(&plugin, permitted).unwrap();
         let answered: Vec<PluginName> = self.answered.iter().map(|name| name.parse().unwrap()).collect();

@@ -8,11 +8,13 @@
 
 mod entry;
 mod resource;
+mod retain;
 
 use std::fmt;
 
 pub use entry::{Entry, Value, adjustment, args, container, is_marked, update};
 pub use resource::{resources, set_resource};
+pub use retain::{retain_adjustment, retain_update};
 
 use crate::version::NriVersion;
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nri_policy::identity::Facts;
 use nri_policy::judge::{Asked, Judge, Other, Permitted, Refused, Verdict};
 use nri_wire::api::{
     CreateContainerRequest, StateChangeEvent, StopContainerRequest, UpdateContainerRequest,
@@ -134,18 +135,21 @@ impl Fold {
         table: &Table,
         refused: &mut Vec<Refused>,
     ) -> Result<(), Cause> {
+        let facts = Facts::nothing();
         match (self, answer) {
             (Self::Create(creation), Answer::Create(answer)) => {
-                let verdict = judge.judge(&Asked { plugin, basis: creation.basis(table), unknown }, *answer);
+                let verdict =
+                    judge.judge(&Asked { plugin, facts, basis: creation.basis(table), unknown }, *answer);
                 creation.apply(plugin, permitted(plugin, verdict, refused)?).map_err(Cause::from)
             }
             (Self::Update(update), Answer::Update(answer)) => {
-                let verdict = judge.judge(&Asked { plugin, basis: update.basis(table), unknown }, answer);
+                let verdict =
+                    judge.judge(&Asked { plugin, facts, basis: update.basis(table), unknown }, answer);
                 update.apply(plugin, permitted(plugin, verdict, refused)?).map_err(Cause::from)
             }
             (Self::Stop(stop), Answer::Stop(answer)) => {
                 let verdict =
-                    judge.judge(&Asked { plugin, basis: Other { targets: table }, unknown }, answer);
+                    judge.judge(&Asked { plugin, facts, basis: Other { targets: table }, unknown }, answer);
                 stop.apply(plugin, permitted(plugin, verdict, refused)?).map_err(Cause::from)
             }
             (Self::UpdatePod(_) | Self::Notice(_), Answer::Nothing) => Ok(()),

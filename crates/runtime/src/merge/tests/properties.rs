@@ -1,5 +1,6 @@
 //! What holds for every message: no panic, the same twice, and reply and view tell the same story.
 
+use nri_policy::identity::Facts;
 use nri_policy::judge::{Asked, Judge, Permitted};
 use nri_wire::api::*;
 use nri_wire::field::{self, Field};
@@ -13,7 +14,7 @@ use crate::merge::{MergeError, Merged, view};
 
 fn permit<'a, A: nri_policy::judge::Answer>(basis: A::Basis<'a>, answer: A) -> Permitted<A> {
     let plugin = "00-x".parse().unwrap();
-    let asked = Asked { plugin: &plugin, basis, unknown: &[] };
+    let asked = Asked { plugin: &plugin, facts: Facts::nothing(), basis, unknown: &[] };
     Judge::allow_all().judge(&asked, answer).permitted.unwrap()
 }
 
