@@ -38,6 +38,22 @@ pub(crate) fn open(file: &Path) -> Result<Box<dyn Read>, Failure> {
 /// # Errors
 /// It cannot be read, or it is no policy by its form; the message names file and place.
 pub(crate) fn read(file: &Path, target: &Target) -> Result<Input, Failure> {
+    policy(profile::read(&bytes(file)?, target)).map_err(|unreadable| bad(file, &unreadable))
+}
+
+/// As [`read`], for those who have no use for an invalid policy.
+///
+/// # Errors
+/// As there, or the policy means nothing; the message names file, place and member.
+pub(crate) fn read_valid(file: &Path, target: &Target) -> Result<Option<Policy>, Failure> {
+    profile::read(&bytes(file)?, target).map_err(|unreadable| bad(file, &unreadable))
+}
+
+fn bad(file: &Path, unreadable: &Unreadable) -> Failure {
+    Failure::usage(format!("{}: {unreadable}", name(file)))
+}
+
+fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {
     let name = name(file);
     let mut text = Vec::new();
     // One more than is taken is enough to say that it is too much.
@@ -46,7 +62,7 @@ pub(crate) fn read(file: &Path, target: &Target) -> Result<Input, Failure> {
         .take(most)
         .read_to_end(&mut text)
         .map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
-    policy(profile::read(&text, target)).map_err(|unreadable| Failure::usage(format!("{name}: {unreadable}")))
+    Ok(text)
 }
 
 /// The policy in a value of a larger document.

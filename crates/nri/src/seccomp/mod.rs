@@ -2,9 +2,14 @@
 
 mod compare;
 mod compile;
+mod diff;
+mod evidence;
 mod input;
 mod listen;
 mod options;
+mod paragraph;
+mod show;
+mod target;
 mod verify;
 
 use std::process::ExitCode;
@@ -18,17 +23,30 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    Show(show::Args),
     Compare(compare::Args),
+    Diff(diff::Args),
     Compile(compile::Args),
-    Listen(listen::Args),
     Verify(verify::Args),
+    Listen(listen::Args),
+}
+
+/// Form of what a command says.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// For people
+    Text,
+    /// One object
+    Json,
 }
 
 pub(crate) fn main(args: &Args) -> ExitCode {
     match &args.command {
+        Command::Show(args) => show::main(args),
         Command::Compare(args) => compare::main(args),
+        Command::Diff(args) => diff::main(args),
         Command::Compile(args) => compile::main(args),
-        Command::Listen(args) => listen::main(args),
         Command::Verify(args) => verify::main(args),
+        Command::Listen(args) => listen::main(args),
     }
 }

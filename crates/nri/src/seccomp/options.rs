@@ -75,7 +75,7 @@ impl clap::Args for Options {
 }
 
 /// `SCMP_ARCH_X86_64`, or `x86_64` as `uname` and libseccomp's tools have it.
-fn arch(word: &str) -> Result<Arch, String> {
+pub(crate) fn arch(word: &str) -> Result<Arch, String> {
     let full = format!("SCMP_ARCH_{}", word.to_uppercase());
     word.parse().or_else(|_| full.parse()).map_err(|_| {
         let all: Vec<&str> = Arch::ALL.iter().map(|arch| arch.as_str()).collect();

@@ -150,7 +150,7 @@ impl<'m> Way<'m> {
     }
 }
 
-fn call(arch: Arch, nr: Option<u32>, syscall: Option<String>, found: Loosening) -> Call {
+pub(super) fn call(arch: Arch, nr: Option<u32>, syscall: Option<String>, found: Loosening) -> Call {
     let Loosening { args, old, new } = found;
     Call { arch, syscall, nr, unnamed: false, args, old, new }
 }
@@ -170,13 +170,13 @@ fn names<'m>(abi: &Abi<'m>) -> impl Iterator<Item = (&'m str, Group<'m>)> + use<
 }
 
 /// Two sorted lists as one: every key once, with what each list has for it.
-struct Both<I: Iterator, J: Iterator> {
+pub(super) struct Both<I: Iterator, J: Iterator> {
     one: Peekable<I>,
     other: Peekable<J>,
 }
 
 impl<K: Ord, A, I: Iterator<Item = (K, A)>, J: Iterator<Item = (K, A)>> Both<I, J> {
-    fn new(one: I, other: J) -> Self {
+    pub(super) fn new(one: I, other: J) -> Self {
         Self { one: one.peekable(), other: other.peekable() }
     }
 }

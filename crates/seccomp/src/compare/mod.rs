@@ -7,10 +7,12 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `direction` | one way: does the new policy loosen the old one anywhere? |
+//! | [`changes`] | everything that differs, for people |
 //! | `group` | the same for what two policies say about one syscall on one ABI |
 //! | `result` | what is found |
 //! | `text` | what people are told |
 
+pub mod changes;
 mod direction;
 mod group;
 mod result;

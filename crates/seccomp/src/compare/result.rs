@@ -1,6 +1,6 @@
 //! What a comparison finds (`spec/seccomp.md` 7.1).
 
-use crate::compare::Contained;
+use crate::compare::{Contained, text};
 use crate::decision::ARGUMENTS;
 use crate::policy::Invalid;
 use crate::term::{Arch, Effect, Flag};
@@ -121,4 +121,12 @@ pub struct Call {
     pub old: Effect,
     /// The new policy's.
     pub new: Effect,
+}
+
+impl Call {
+    /// The call as in C, arguments in hexadecimal; zeros at the end are left out: `clone(0x10000000, ...)`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        text::shown(self)
+    }
 }

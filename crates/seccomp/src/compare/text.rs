@@ -32,7 +32,7 @@ fn loosened(call: &Call) -> String {
 }
 
 /// The call as in C, arguments in hexadecimal; zeros at the end are left out.
-fn shown(call: &Call) -> String {
+pub(super) fn shown(call: &Call) -> String {
     let mut text = match (&call.syscall, call.nr) {
         (Some(name), Some(_)) => name.clone(),
         (Some(name), None) => format!("{name}, a name that is in no table,"),

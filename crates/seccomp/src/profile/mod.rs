@@ -47,8 +47,8 @@ pub use target::{Kernel, Target, UnknownKernel};
 
 /// Reads a file of any form. `None` where it holds no policy.
 ///
-/// What is read is not [checked](Policy::check) yet, save that a profile with conditions is checked as a whole, so that
-/// a fault has the place where it stands in the file.
+/// What is read is also [checked](Policy::check); of a profile with conditions that goes for the entries that do not count
+/// for this target as well.
 ///
 /// # Errors
 /// [`Unreadable`]: it says whether this is no policy at all, or one that no runtime would load.
@@ -86,9 +86,12 @@ fn one(value: Value, target: &Target) -> Result<Option<Policy>, Invalid> {
     if value.is_null() {
         return Ok(None);
     }
-    let policy =
-        if conditional::is(&value) { conditional::resolve(value, target) } else { Policy::from_value(value) };
-    policy.map(Some)
+    if conditional::is(&value) {
+        return conditional::resolve(value, target).map(Some);
+    }
+    let policy = Policy::from_value(value)?;
+    policy.check()?;
+    Ok(Some(policy))
 }
 
 /// Whether this is a container's `config.json`, which has these members and not those of a policy.

@@ -25,6 +25,16 @@ const DEFAULT_CAPABILITIES: [&str; 14] = [
     "CAP_SYS_CHROOT",
 ];
 
+/// Every capability of Linux (capabilities(7)).
+#[rustfmt::skip]
+const CAPABILITIES: [&str; 41] = [
+    "AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN",
+    "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL", "LEASE", "LINUX_IMMUTABLE",
+    "MAC_ADMIN", "MAC_OVERRIDE", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW", "PERFMON",
+    "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE",
+    "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM",
+];
+
 /// The container and the machine that a profile with conditions is resolved for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -62,6 +72,11 @@ impl Target {
     /// Adds a capability, written with or without `CAP_`.
     pub fn add_capability(&mut self, name: &str) {
         self.capabilities.insert(canonical(name));
+    }
+
+    /// Adds every capability there is.
+    pub fn add_all_capabilities(&mut self) {
+        self.capabilities.extend(CAPABILITIES.map(|name| format!("CAP_{name}")));
     }
 
     /// Takes a capability away.

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use nri_seccomp::compare::{Comparison, Counterexample, Relation, Side, compare};
+use nri_seccomp::compare::{Comparison, Relation, Side, compare};
 use nri_seccomp::settings::{Host, Settings};
-use nri_seccomp::term::Effect;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use crate::seccomp::evidence;
 use crate::seccomp::input::Input;
 
 /// The answer about one pair.
@@ -56,34 +56,17 @@ impl Answer {
         put("id", id.cloned());
         put("verdict", Some(if relation.accepts() { "accept" } else { "reject" }.into()));
         put("relation", Some(relation.as_str().into()));
-        put("counterexample", counterexample.as_ref().map(evidence));
+        put("counterexample", counterexample.as_ref().map(evidence::json));
         put("reason", reason.as_deref().map(Value::from));
         put("micros", Some(self.micros.into()));
         object.into()
     }
 }
 
-fn evidence(counterexample: &Counterexample) -> Value {
-    match counterexample {
-        Counterexample::Call(call) => json!({
-            "arch": call.arch.as_str(),
-            "syscall": call.syscall,
-            "nr": call.nr,
-            "args": call.args,
-            "old": effect(call.old),
-            "new": effect(call.new),
-        }),
-        Counterexample::Flag { flag, old, new } => json!({"flag": flag.as_str(), "old": old, "new": new}),
-    }
-}
-
-fn effect(effect: Effect) -> String {
-    format!("SCMP_ACT_{effect}")
-}
-
 #[cfg(test)]
 mod tests {
     use nri_seccomp::profile::Target;
+    use serde_json::json;
 
     use super::*;
     use crate::seccomp::input;

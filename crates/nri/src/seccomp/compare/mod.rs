@@ -7,11 +7,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use nri_seccomp::profile::Target;
-
 use self::answer::Answer;
-use super::input;
 use super::options::Options;
+use super::{Output, input, target};
 use crate::failure::Failure;
 
 /// Tell whether a seccomp policy only confines more than another
@@ -37,15 +35,9 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Output,
     #[command(flatten)]
+    target: target::Options,
+    #[command(flatten)]
     options: Options,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    /// A line for people
-    Text,
-    /// One object
-    Json,
 }
 
 /// Runs the command.
@@ -71,7 +63,7 @@ fn one(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("only one of OLD and NEW can be stdin"));
     }
     let Options { settings, host } = &args.options;
-    let target = Target::new(host.native());
+    let target = args.target.target(host.native());
     let (old, new) = (input::read(old, &target)?, input::read(new, &target)?);
     let answer = Answer::of(&old, &new, host, settings);
     let text = match args.output {
