@@ -23,7 +23,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::direction::{Both, call};
-use super::group::{Answers, Finding, Pair};
+use super::group::{Answers, Finding, Known, Pair};
 use super::result::Call;
 use super::text;
 use crate::model::group::Group;
@@ -333,9 +333,9 @@ impl<'m> Search<'m> {
     }
 
     fn find(&mut self, pair: &Pair<'m>) -> Finding {
-        self.budget.next_group();
         let (one, other, same_program) = (self.old, self.new, &mut self.same_program);
-        pair.find(&mut self.budget, || *same_program.get_or_insert_with(|| one.is_same_program(other)))
+        let same_program = || *same_program.get_or_insert_with(|| one.is_same_program(other));
+        pair.find(&mut Known::default(), &mut self.budget, same_program)
     }
 
     /// What one side says about a syscall.
