@@ -47,10 +47,7 @@ impl<'m> Group<'m> {
     /// Why the real filter may answer otherwise than the rules say.
     #[must_use]
     pub fn hazards(&self) -> Hazards {
-        let own = match self.slot {
-            Slot::Constant(_) => Hazards::NONE,
-            Slot::Conditional(place) => self.model.letters().get(place).copied().unwrap_or_default(),
-        };
+        let own = self.place().and_then(|place| self.model.letters().get(place)).copied().unwrap_or_default();
         if self.is_void { own.with(Hazard::E) } else { own }
     }
 
@@ -62,10 +59,10 @@ impl<'m> Group<'m> {
     }
 
     /// Where its conditional rules are: groups of one model that have a place in common say the same, apart from letter E.
-    pub(crate) const fn place(&self) -> Option<usize> {
+    pub(crate) fn place(&self) -> Option<usize> {
         match self.slot {
             Slot::Constant(_) => None,
-            Slot::Conditional(place) => Some(place),
+            Slot::Conditional(place) => usize::try_from(place).ok(),
         }
     }
 
@@ -107,10 +104,7 @@ impl<'m> Group<'m> {
     }
 
     fn conditional(&self) -> Option<&'m Conditional> {
-        match self.slot {
-            Slot::Constant(_) => None,
-            Slot::Conditional(place) => self.model.loaded.conditional.get(place),
-        }
+        self.model.loaded.conditional.get(self.place()?)
     }
 }
 

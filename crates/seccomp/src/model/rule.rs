@@ -109,6 +109,8 @@ pub(super) struct Conditions<'p> {
     /// An argument is named twice, so that each condition is a rule of its own.
     split: bool,
     swapped: bool,
+    /// One of the rules has no condition left, on wide and on narrow ABIs.
+    unconditional: [bool; 2],
 }
 
 impl<'p> Conditions<'p> {
@@ -120,15 +122,22 @@ impl<'p> Conditions<'p> {
             seen |= bit;
             twice
         });
-        Self { args, split, swapped }
+        let unconditional = [Width::Wide, Width::Narrow].map(|width| {
+            let always = |arg: &Condition| {
+                arg.op == Operator::MaskedEq && operands(arg, swapped).0 & width.bits() == 0
+            };
+            if split { args.iter().any(always) } else { args.iter().all(always) }
+        });
+        Self { args, split, swapped, unconditional }
     }
 
     /// Whether one of the rules has no condition left.
-    pub(super) fn is_unconditional(&self, width: Width) -> bool {
-        let always = |arg: &Condition| {
-            arg.op == Operator::MaskedEq && operands(arg, self.swapped).0 & width.bits() == 0
-        };
-        if self.split { self.args.iter().any(always) } else { self.args.iter().all(always) }
+    pub(super) const fn is_unconditional(&self, width: Width) -> bool {
+        let [wide, narrow] = self.unconditional;
+        match width {
+            Width::Wide => wide,
+            Width::Narrow => narrow,
+        }
     }
 
     /// How many rules there are.
