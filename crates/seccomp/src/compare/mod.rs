@@ -11,12 +11,14 @@
 //! | `group` | the same for what two policies say about one syscall on one ABI |
 //! | `result` | what is found |
 //! | `text` | what people are told |
+//! | `warning` | what may happen to the runtime, whatever the verdict |
 
 pub mod changes;
 mod direction;
 mod group;
 mod result;
 mod text;
+mod warning;
 
 use std::collections::BTreeSet;
 
@@ -29,6 +31,7 @@ use crate::settings::{Host, Settings};
 use self::direction::{Outcome, decide};
 
 pub use self::result::{Call, Comparison, Counterexample, Relation, Side};
+pub use self::warning::{Warning, warnings};
 
 /// Compares two policies, or the absence of one, on a host and under settings.
 ///

@@ -4,8 +4,11 @@ mod answer;
 mod batch;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use nri_seccomp::compare::warnings;
+use nri_seccomp::policy::Policy;
 
 use self::answer::Answer;
 use super::options::Options;
@@ -65,6 +68,11 @@ fn one(args: &Args) -> Result<ExitCode, Failure> {
     let Options { settings, host } = &args.options;
     let target = args.target.target(host.native());
     let (old, new) = (input::read(old, &target)?, input::read(new, &target)?);
+    for (file, policy) in [(&args.old, &old), (&args.new, &new)] {
+        if let (Some(file), Ok(Some(policy))) = (file, policy) {
+            warn(file, policy, &args.options);
+        }
+    }
     let answer = Answer::of(&old, &new, host, settings);
     let text = match args.output {
         Output::Text => answer.text(),
@@ -73,4 +81,11 @@ fn one(args: &Args) -> Result<ExitCode, Failure> {
     writeln!(std::io::stdout(), "{text}")
         .map_err(|error| Failure::unavailable(format!("cannot write the answer: {error}")))?;
     Ok(answer.exit_code())
+}
+
+/// Says what may happen to a runtime that loads a policy.
+fn warn(file: &Path, policy: &Policy, options: &Options) {
+    for warning in warnings(policy, &options.host, &options.settings) {
+        tracing::warn!("{}: {warning}", input::name(file));
+    }
 }

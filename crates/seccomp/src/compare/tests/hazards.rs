@@ -44,6 +44,20 @@ fn a_hazard_on_either_side_refuses() {
     }
 }
 
+/// Whatever the verdict, it is said what a runtime may do (3.6).
+#[test]
+fn warnings_of_the_runtime() {
+    let said = |text: &str| -> Vec<String> {
+        let warnings = warnings(&policy(text).unwrap(), &Host::x86_64(), &Settings::default());
+        warnings.iter().map(|warning| format!("{} {:?}", warning.syscall, warning.hazard)).collect()
+    };
+    for (letter, rules) in LETTERS {
+        let expect = if "AD".contains(letter) { vec![format!("keyctl {letter}")] } else { Vec::new() };
+        assert_eq!(said(&format!("arch X86; {rules}")), expect, "{rules}");
+    }
+    assert_eq!(said("NOTIFY read"), [""; 0]);
+}
+
 /// The rule of 3.6.2: an agent that changed is a loosening of the place with NOTIFY, and the default action of its place.
 #[test]
 fn the_same_program() {
