@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use nri_policy::document::load::{File, load};
+use nri_policy::host::NoHost;
 use nri_wire::api;
 use nri_wire::connection::{CallId, Connection, Event, Outgoing, RequestId, Role};
 use nri_wire::event::EventMask;
@@ -25,6 +27,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("scan", fuzz_scan),
     ("connection", fuzz_connection),
     ("texts", fuzz_texts),
+    ("policy", fuzz_policy),
 ];
 
 /// The frame reader: it loses no byte and invents none.
@@ -232,5 +235,40 @@ pub fn fuzz_texts(data: &[u8]) {
     }
     if let Ok(mask) = text.parse::<EventMask>() {
         assert_eq!(mask.to_string().parse(), Ok(mask));
+    }
+}
+
+/// A policy file: every complaint has its place in the file, and what has none can be put in force and explained.
+///
+/// # Panics
+/// When that is not so.
+pub fn fuzz_policy(data: &[u8]) {
+    let file = File { name: "fuzz.yaml".to_owned(), content: data.to_vec(), distrust: None };
+    let loaded = load(vec![file], &NoHost);
+    let lines = u32::try_from(data.iter().filter(|byte| **byte == b'\n').count()).unwrap_or(u32::MAX);
+    for found in loaded.diagnostics.list() {
+        let (start, end) = (found.span.start, found.span.end);
+        assert!(start <= end, "{found:?}");
+        // The parser also takes a carriage return for the end of a line.
+        let returns = u32::try_from(data.iter().filter(|byte| **byte == b'\r').count()).unwrap_or(u32::MAX);
+        assert!((1..=lines + returns + 2).contains(&start.line) && start.column >= 1, "{found:?}");
+        assert!(!found.message.is_empty() && !found.message.contains('\n'), "{found:?}");
+    }
+    for policy in &loaded.policies {
+        for level in &policy.levels {
+            let lines = nri_policy::explain::level(policy, level);
+            assert_eq!(lines.len(), nri_wire::field::FIELDS.len() + 1);
+        }
+    }
+    let policies = loaded.policies.len();
+    if let Ok(set) = loaded.into_set() {
+        assert_eq!(set.policies.len(), policies.max(1));
+        assert!(
+            set.policies
+                .iter()
+                .flat_map(|policy| &policy.levels)
+                .flat_map(|level| level.fields.values())
+                .all(|rule| rule.rule.is_some())
+        );
     }
 }

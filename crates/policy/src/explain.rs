@@ -114,6 +114,13 @@ fn rule(node: &Node, subject: Subject) -> (Verdict, String, String) {
     if ops.is_empty() || allow.is_some_and(<[Node]>::is_empty) {
         return denied;
     }
+    if node.get("bound").is_some() && !has_numbers(subject) {
+        return denied;
+    }
+    if node.get("expand").is_some() {
+        // Until CDI files can be looked into (`policy.md`, "Later").
+        return (Verdict::Deny, String::new(), "`expand` is not built yet".to_owned());
+    }
     let mut parts = Vec::new();
     match allow {
         None => parts.push("anything".to_owned()),
@@ -125,15 +132,6 @@ fn rule(node: &Node, subject: Subject) -> (Verdict, String, String) {
         parts.push(range(bound));
         parts.retain(|part| part != "anything");
     }
-    if let Some(expand) = node.get("expand") {
-        parts.extend(
-            expand
-                .entries()
-                .iter()
-                .filter(|entry| entry.value.text() == Some("deny"))
-                .map(|entry| format!("without {}", entry.key)),
-        );
-    }
     let deny = list("deny").unwrap_or_default();
     if !deny.is_empty() {
         let deny: Vec<String> = deny.iter().map(|entry| matched(entry, subject)).collect();
@@ -141,6 +139,10 @@ fn rule(node: &Node, subject: Subject) -> (Verdict, String, String) {
     }
     let whole = parts.len() == 1 && parts.first().is_some_and(|part| part == "anything");
     (if whole { Verdict::Allow } else { Verdict::Limited }, ops.join(", "), parts.join(", "))
+}
+
+fn has_numbers(subject: Subject) -> bool {
+    matches!(subject, Subject::Field(field) if table::of(field).bounds.is_some())
 }
 
 /// A MATCH: its key members as they are, the others with their names.

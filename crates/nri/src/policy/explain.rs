@@ -9,7 +9,7 @@ use nri_policy::explain::{self, Line, Verdict};
 use nri_policy::rule::glob::Glob;
 use nri_policy::rule::set::Set;
 use nri_policy::rule::table::Group;
-use nri_policy::rule::{Mode, OnViolation};
+use nri_policy::rule::{FieldKey, Mode, OnViolation};
 
 use super::file;
 use crate::failure::Failure;
@@ -151,20 +151,14 @@ fn may(policy: &Policy, level: &Level, who: &str, known: &str) -> String {
         lines.iter().partition(|line| line.verdict == Verdict::Deny);
     let mut text =
         if granted.is_empty() { format!("{who} may change nothing\n") } else { format!("{who} may\n") };
-    let rows: Vec<[String; 3]> = granted
-        .iter()
-        .map(|line| {
-            [format!("  {}", line.subject), line.ops.clone(), format!("{}{}", line.what, staged(line.mode))]
-        })
-        .collect();
-    text.push_str(&table(&rows));
+    text.push_str(&table(&rows(&granted)));
     text.push_str(known);
-    let mut effects: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut effects: Vec<(String, Vec<String>)> = Vec::new();
     for line in denied {
         let effect = effect(line);
         match effects.iter_mut().find(|(known, _)| *known == effect) {
-            Some((_, fields)) => fields.push(line.subject.name()),
-            None => effects.push((effect, vec![line.subject.name()])),
+            Some((_, fields)) => fields.push(denied_name(line)),
+            None => effects.push((effect, vec![denied_name(line)])),
         }
     }
     let effects: Vec<String> =
@@ -175,6 +169,35 @@ fn may(policy: &Policy, level: &Level, who: &str, known: &str) -> String {
     }
     text.push_str(&format!("{} Updates: {}.\n", client(policy, level), explain::updates(level)));
     text
+}
+
+/// A row for each field, or for all that one key says the same about.
+fn rows(granted: &[&Line]) -> Vec<[String; 3]> {
+    let mut rows: Vec<[String; 3]> = Vec::new();
+    // What is said of all the others comes last.
+    let (rest, named): (Vec<&Line>, Vec<&Line>) =
+        granted.iter().partition(|line| line.key == Some(FieldKey::All));
+    for line in named.into_iter().chain(rest) {
+        let name = match line.key {
+            Some(FieldKey::All) => "every other field".to_owned(),
+            Some(key) => key.name().to_owned(),
+            None => line.subject.name().to_owned(),
+        };
+        let row = [
+            format!("  {name}"),
+            line.ops.clone(),
+            format!("{}{}", line.what, if line.verdict == Verdict::Allow { "" } else { staged(line.mode) }),
+        ];
+        if !rows.contains(&row) {
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+fn denied_name(line: &Line) -> String {
+    let name = line.subject.name();
+    if line.what.is_empty() { name.to_owned() } else { format!("{name} ({})", line.what) }
 }
 
 fn staged(mode: Mode) -> &'static str {

@@ -108,7 +108,10 @@ impl Diagnostics {
         add(self);
         for found in self.kept.iter_mut().skip(before).filter(|found| found.code == Code::E023) {
             if found.span != at {
-                let label = std::mem::take(&mut found.label);
+                let label = match std::mem::take(&mut found.label) {
+                    label if label.is_empty() => "here".to_owned(),
+                    label => label,
+                };
                 found.related.insert(0, (found.span, label));
                 found.span = at;
             }
@@ -126,6 +129,7 @@ impl Diagnostics {
             .label("does not belong here")
             .suggest(&entry.key, known.iter().copied());
         let diagnostic = match diagnostic.suggestion {
+            None if known.is_empty() => diagnostic.help("nothing is known here"),
             Some(_) => diagnostic,
             None => diagnostic.help(format!("known here: {}", known.join(", "))),
         };
@@ -205,12 +209,20 @@ pub fn quoted(text: &str) -> String {
     format!("`{}`", shortened(text))
 }
 
-/// A text of the file, not too long for a message.
+/// A text of the file, in one line and not too long for a message.
 #[must_use]
 pub fn shortened(text: &str) -> Cow<'_, str> {
     const MOST: usize = 100;
-    match text.char_indices().nth(MOST) {
-        None => Cow::Borrowed(text),
-        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+    let long = text.char_indices().nth(MOST).map(|(end, _)| end);
+    if long.is_none() && !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
     }
+    let mut shown = String::new();
+    for c in text.get(..long.unwrap_or(text.len())).unwrap_or_default().chars() {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    if long.is_some() {
+        shown.push('…');
+    }
+    Cow::Owned(shown)
 }

@@ -74,7 +74,12 @@ fn unproven(policy: &Policy, out: &mut Diagnostics) {
         let mode = level.mode.unwrap_or(policy.mode);
         let allows = match rule.node.text() {
             Some(word) => word == "allow",
-            None => allows(&rule.node) && mode != Mode::Audit && rule.node.get("mode").is_none(),
+            None => {
+                allows(&rule.node)
+                    && rule.node.get("bound").is_none()
+                    && mode != Mode::Audit
+                    && rule.node.get("mode").is_none()
+            }
         };
         if reached.contains(&*level.name.value) && allows && said.insert(rule.key_at) {
             let message =
