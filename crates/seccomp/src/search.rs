@@ -68,6 +68,7 @@ pub(crate) fn find(
             continue;
         }
         let within = words.mark();
+        budget.step(at)?;
         let before = Avoid::earlier(old, at, &words);
         for (other_at, other) in new.iter().enumerate() {
             if !loosens(path.effect, other.effect) {

@@ -93,7 +93,9 @@ pub(super) fn doubt(arch: Arch, key: Key<'_>, pair: &Pair<'_>, doubt: Doubt) -> 
         format!("simplify the conditions on {name}, or have the administrator approve this policy by digest");
     let said = match doubt {
         Doubt::Hazard => hazard(&name, pair),
-        Doubt::Rules => format!("{name} has {rules} conditional rules, more than a kernel loads; {advice}"),
+        Doubt::Rules => format!(
+            "{name} has {rules} conditional rules, and together with others that is more than a kernel loads; {advice}"
+        ),
         Doubt::Steps => {
             format!("{name} has {rules} conditional rules that take too much work to compare; {advice}")
         }

@@ -31,6 +31,7 @@
 mod conditional;
 mod errno;
 mod json;
+mod shape;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -86,6 +87,7 @@ fn one(value: Value, target: &Target) -> Result<Option<Policy>, Invalid> {
     if value.is_null() {
         return Ok(None);
     }
+    shape::check(&value)?;
     if conditional::is(&value) {
         return conditional::resolve(value, target).map(Some);
     }

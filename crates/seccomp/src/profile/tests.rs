@@ -30,6 +30,12 @@ fn bad_input_has_its_position() {
             "{\"defaultAction\": \"SCMP_ACT_ALLOW\", \"defaultErrnoRet\": -1}",
             "defaultErrnoRet: expected a whole number of 32 bits without sign at line 1, column 56",
         ),
+        // A wrong type goes before whatever is wrong by its meaning.
+        (
+            "{\"defaultAction\": \"X\", \"syscalls\": [{\"action\": \"X\", \"args\": [{\"op\": \"X\"}, {\"value\": \"1\"}]}]}",
+            "syscalls[0].args[1].value: expected a whole number of 64 bits without sign at line 1, column 85",
+        ),
+        ("{\"flags\": [\"X\", null]}", "flags[1]: expected a string at line 1, column 17"),
         ("{\"ociVersion\": \"1\", \"linux\": 3}", "linux: expected an object at line 1, column 30"),
         (
             "{\"linux\": {\"seccomp\": {\"defaultAction\": 3}}}",
