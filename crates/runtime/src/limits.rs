@@ -79,3 +79,9 @@ pub const CONFIG_TEXT_MAX: u64 = 3 << 20;
 pub const REASON_MAX: usize = 16 << 10;
 /// Most refused pods whose end, should the engine tell it, is known to have been told.
 pub(crate) const TAKEN_BACK_MAX: usize = 1024;
+/// Longest file of a hook whose digest a rule may ask for, in bytes. It is read while a request waits.
+pub const HOOK_FILE_MAX: u64 = 64 << 20;
+/// Most bytes of a seccomp policy that a policy refers to.
+pub const POLICY_FILE_MAX: u64 = 1 << 20;
+/// Most files below a folder that are looked through for device nodes.
+pub const POLICY_NODES_MAX: usize = 10_000;

@@ -14,7 +14,7 @@ use nri_wire::name::PluginName;
 use super::keys::Keys;
 use super::ledger::Ledger;
 use super::update::{Updates, attribute};
-use super::{Attributed, Evicted, MergeError, Owned, invalid, reply, view};
+use super::{Attributed, Cuts, Evicted, MergeError, Owned, invalid, reply, view};
 
 /// One CreateContainer request on its way through the plugins.
 ///
@@ -30,6 +30,7 @@ pub struct Creation {
     ledger: Ledger,
     evictions: Vec<Evicted>,
     changes: Vec<Attributed>,
+    cuts: Cuts,
 }
 
 /// What all plugins together asked for.
@@ -68,6 +69,7 @@ impl Creation {
             ledger: Ledger::default(),
             evictions: Vec::new(),
             changes: Vec::new(),
+            cuts: Cuts::new(),
         }
     }
 
@@ -100,11 +102,16 @@ impl Creation {
         plugin: &PluginName,
         answer: Permitted<CreateContainerResponse>,
     ) -> Result<(), MergeError> {
+        let cuts = answer.cuts().to_vec();
         let (answer, changes) = answer.into_parts();
         let plugin = Arc::new(plugin.clone());
         if let Some(adjust) = &answer.adjust {
             self.adjust(&plugin, adjust)?;
+            for device in adjust.linux.iter().flat_map(|linux| &linux.devices) {
+                self.cuts.remove(&device.path);
+            }
         }
+        self.cuts.extend(cuts);
         let dropped =
             self.updates.apply(&mut self.ledger, &plugin, &answer.update, Some(&self.pristine.id), None)?;
         attribute(&mut self.changes, &plugin, changes, &dropped);
@@ -119,7 +126,7 @@ impl Creation {
     pub fn finish(self) -> Merged {
         let request = Arc::unwrap_or_clone(self.request);
         Merged {
-            adjust: Owned::new(self.adjust),
+            adjust: Owned::new(self.adjust, self.cuts),
             updates: self.updates.into_others(),
             evictions: self.evictions,
             changes: self.changes,

@@ -46,10 +46,12 @@ mod tests;
 pub mod update;
 mod view;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 
 use nri_policy::change::Recorded;
+use nri_policy::rule::Access;
 use nri_wire::api::ContainerEviction;
 use nri_wire::field::Field;
 use nri_wire::name::PluginName;
@@ -61,16 +63,29 @@ pub use self::update::{MergedStop, MergedUpdate, Passed, Stop, Unmerged, Update,
 
 /// A merged result whose every value has an owner. Only merging makes one; the OCI application takes nothing else.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Owned<T>(T);
+pub struct Owned<T> {
+    value: T,
+    cuts: Cuts,
+}
+
+/// What the device rules that come with devices are cut to (`policy.md` 4, `devices`), by the devices' paths. No message
+/// of the protocol can carry it.
+pub type Cuts = BTreeMap<String, Access>;
 
 impl<T> Owned<T> {
-    const fn new(value: T) -> Self {
-        Self(value)
+    const fn new(value: T, cuts: Cuts) -> Self {
+        Self { value, cuts }
     }
 
     /// The value without its proof: what goes on the wire.
     pub fn into_inner(self) -> T {
-        self.0
+        self.value
+    }
+
+    /// What the device rules that come with devices are cut to.
+    #[must_use]
+    pub const fn cuts(&self) -> &Cuts {
+        &self.cuts
     }
 }
 
@@ -78,7 +93,7 @@ impl<T> Deref for Owned<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0
+        &self.value
     }
 }
 

@@ -10,6 +10,7 @@ use super::error::ApplyError;
 use super::keyed::{Wishes, check_keys, key_of};
 use super::resolver::Failure;
 use super::spec::{OBJECT, Spec, SpecError};
+use crate::merge::Cuts;
 
 type Inject = dyn Fn(&mut Value, &[&str]) -> Result<(), Failure> + Send + Sync;
 
@@ -34,7 +35,7 @@ pub(super) fn inject(
 
 /// Replaces devices by path and appends new ones, and allows access to each. The rule of a device that is removed
 /// stays, as in the reference: other devices may live by it.
-pub(super) fn replace(spec: &mut Spec, entries: &[Entry<'_>]) -> Result<(), ApplyError> {
+pub(super) fn replace(spec: &mut Spec, entries: &[Entry<'_>], cuts: &Cuts) -> Result<(), ApplyError> {
     let wishes = Wishes::of(entries);
     let pointer = Field::Devices.info().oci;
     let Some(list) = wishes.list(spec, pointer)? else { return Ok(()) };
@@ -49,7 +50,9 @@ pub(super) fn replace(spec: &mut Spec, entries: &[Entry<'_>]) -> Result<(), Appl
         })
         .collect();
     list.extend(devices.iter().map(|device| to_oci(device)));
-    add_rules(spec, devices.iter().filter_map(|device| Rule::of_device(device)))
+    let letters: BTreeMap<&str, String> =
+        cuts.iter().map(|(path, access)| (path.as_str(), access.letters())).collect();
+    add_rules(spec, devices.iter().filter_map(|device| Rule::of_device(device, &letters)))
 }
 
 fn to_oci(device: &LinuxDevice) -> Value {
@@ -87,15 +90,16 @@ impl<'a> Rule<'a> {
     }
 
     /// The rule that lets a container use a device that it is given: all of it, since the mode of the file
-    /// says nothing about what the device is (quirk E7). A FIFO has no rules.
-    fn of_device(device: &LinuxDevice) -> Option<Rule<'static>> {
+    /// says nothing about what the device is (quirk E7), unless the policy cuts that. A FIFO has no rules.
+    fn of_device(device: &LinuxDevice, letters: &'a BTreeMap<&str, String>) -> Option<Self> {
         let kind = match device.r#type.as_str() {
             "b" => "b",
             "c" | "u" => "c",
             _ => return None,
         };
         let (major, minor) = (Some(device.major), Some(device.minor));
-        Some(Rule { allow: true, kind, major, minor, access: "rwm" })
+        let access = letters.get(device.path.as_str()).map_or("rwm", String::as_str);
+        (!access.is_empty()).then_some(Rule { allow: true, kind, major, minor, access })
     }
 
     /// The rule of an element of the spec, if it is one and has nothing that we do not know.

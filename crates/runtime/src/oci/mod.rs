@@ -37,7 +37,7 @@ pub use resolver::{Failure, Resolvers};
 pub use resources::update;
 pub use spec::SpecError;
 
-use crate::merge::Owned;
+use crate::merge::{Cuts, Owned};
 use spec::Spec;
 use stage::Stage;
 
@@ -88,7 +88,7 @@ pub fn apply(
     adjust: &Owned<ContainerAdjustment>,
     with: &Resolvers,
 ) -> Result<Applied, ApplyError> {
-    write(spec, adjust, with)
+    write_cut(spec, adjust, adjust.cuts(), with)
 }
 
 /// [`apply`] for an adjustment that nobody judged or merged, and that therefore nobody answers for: for tests
@@ -106,7 +106,18 @@ pub fn apply_unmerged(
     write(spec, adjust, with)
 }
 
+/// Without anything cut.
+#[cfg(any(test, feature = "danger"))]
 fn write(spec: &Value, adjust: &ContainerAdjustment, with: &Resolvers) -> Result<Applied, ApplyError> {
+    write_cut(spec, adjust, &Cuts::new(), with)
+}
+
+fn write_cut(
+    spec: &Value,
+    adjust: &ContainerAdjustment,
+    cuts: &Cuts,
+    with: &Resolvers,
+) -> Result<Applied, ApplyError> {
     let mut entries = field::adjustment(adjust);
     entries.sort_by_key(|entry| Stage::of(entry.field));
     let (first, second) =
@@ -115,14 +126,14 @@ fn write(spec: &Value, adjust: &ContainerAdjustment, with: &Resolvers) -> Result
     let mut copy = Spec::new(spec.clone());
     let mut unchecked = Vec::new();
     copy.object("")?;
-    stage::run(&mut copy, first, with, &mut unchecked)?;
+    stage::run(&mut copy, first, cuts, with, &mut unchecked)?;
     if let Some(check) = &with.resources
         && adjust.linux.as_ref().is_some_and(|linux| linux.resources.is_some())
     {
         check(copy.existing("/linux/resources")?)
             .map_err(|source| ApplyError::Refused { field: None, source })?;
     }
-    stage::run(&mut copy, second, with, &mut unchecked)?;
+    stage::run(&mut copy, second, cuts, with, &mut unchecked)?;
     Ok(Applied { spec: copy.into_json(), unchecked })
 }
 

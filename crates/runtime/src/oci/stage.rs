@@ -6,6 +6,7 @@ use super::error::ApplyError;
 use super::resolver::Resolvers;
 use super::spec::Spec;
 use super::{device, hook, linux, mount, process, rdt, resources, seccomp};
+use crate::merge::Cuts;
 
 /// A stage. The order is the reference's: CDI devices come before all that may override what they bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +85,7 @@ impl Stage {
         self,
         spec: &mut Spec,
         entries: &[Entry<'_>],
+        cuts: &Cuts,
         with: &Resolvers,
         unchecked: &mut Vec<String>,
     ) -> Result<(), ApplyError> {
@@ -93,7 +95,7 @@ impl Stage {
             Self::Args => process::args(spec, entries),
             Self::Hooks => hook::append(spec, entries),
             Self::CdiDevices => device::inject(spec, entries, with.cdi.as_deref()),
-            Self::Devices => device::replace(spec, entries),
+            Self::Devices => device::replace(spec, entries, cuts),
             Self::CgroupsPath | Self::OomScoreAdj => resources::scalars(spec, entries),
             Self::IoPriority => process::io_priority(spec, entries),
             Self::Scheduler => process::scheduler(spec, entries),
@@ -116,12 +118,13 @@ impl Stage {
 pub(super) fn run(
     spec: &mut Spec,
     entries: &[Entry<'_>],
+    cuts: &Cuts,
     with: &Resolvers,
     unchecked: &mut Vec<String>,
 ) -> Result<(), ApplyError> {
     for group in entries.chunk_by(|a, b| Stage::of(a.field) == Stage::of(b.field)) {
         if let Some(first) = group.first() {
-            Stage::of(first.field).run(spec, group, with, unchecked)?;
+            Stage::of(first.field).run(spec, group, cuts, with, unchecked)?;
         }
     }
     Ok(())
