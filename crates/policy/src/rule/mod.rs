@@ -302,6 +302,16 @@ impl Changes {
         if !self.ops.contains(case.change.op) {
             return Finding::Violated(format!("{} is not granted", case.change.op.name()));
         }
+        let has_numbers = match case.change.subject {
+            Subject::Field(field) => table::of(field).bounds.is_some(),
+            Subject::Unknown => false,
+        };
+        if self.bound.is_some() && !has_numbers {
+            return Finding::Violated(format!(
+                "{} has no numbers that a bound could hold for",
+                case.change.subject
+            ));
+        }
         match self.bound.map(|bound| bound.holds(Count::Value, case)) {
             None | Some(Ok(true)) => Finding::Allowed(Grant { relative, access }),
             Some(Ok(false)) => {

@@ -1,7 +1,9 @@
 //! The judge, asked.
 
 mod creation;
+mod fields;
 mod kit;
+mod sample;
 
 use nri_wire::api::ContainerAdjustment;
 use nri_wire::api::{Container, CreateContainerResponse};
