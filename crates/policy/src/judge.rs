@@ -160,6 +160,18 @@ impl Judge {
         Self(Some(Arc::new(Rules { policies, comparisons, on_missing, host, records, uncovered })))
     }
 
+    /// Whether verdicts list what is said about each change ([`Options::records`]).
+    #[must_use]
+    pub fn records(&self) -> bool {
+        self.0.as_ref().is_some_and(|rules| rules.records)
+    }
+
+    /// Whether an identity goes by the digest of an executable, which may take its time to be known.
+    #[must_use]
+    pub fn wants_digests(&self) -> bool {
+        self.0.iter().flat_map(|rules| &rules.policies).any(Policy::wants_digests)
+    }
+
     /// Who a plugin is to each policy.
     #[must_use]
     pub fn standings(&self, plugin: &PluginName, facts: &Facts) -> Vec<Standing<'_>> {

@@ -298,6 +298,14 @@ impl Policy {
 }
 
 impl Match {
+    /// Whether it goes by the digest of an executable.
+    #[must_use]
+    pub fn wants_digest(&self) -> bool {
+        self.peer.as_ref().is_some_and(|peer| peer.exe_sha256.is_some())
+            || self.launched.as_ref().is_some_and(|launched| launched.sha256.is_some())
+            || self.any_of.iter().any(Self::wants_digest)
+    }
+
     /// The proof of an identity that is matched by this: that of its strongest selector, with `anyOf` of the weakest
     /// alternative (`policy.md` 2).
     #[must_use]

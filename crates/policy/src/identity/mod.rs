@@ -13,6 +13,9 @@ use crate::rule::glob::Glob;
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Facts {
+    /// What was known of its process no longer holds: it is nobody, whatever name it has.
+    #[serde(skip_serializing_if = "is_false")]
+    pub lost: bool,
     /// Whether we started it. What is said about peers holds for others only (F2).
     #[serde(skip_serializing_if = "is_false")]
     pub launched: bool,
@@ -118,6 +121,7 @@ struct Launched {
 }
 
 static NOTHING: Facts = Facts {
+    lost: false,
     launched: false,
     script: false,
     exe: None,
@@ -163,7 +167,8 @@ impl Matcher {
     /// Whether a plugin is what is wanted. A selector whose fact is not known does not hold.
     #[must_use]
     pub fn holds(&self, plugin: &PluginName, facts: &Facts) -> bool {
-        is(&self.plugin_name, Some(plugin.base()))
+        !facts.lost
+            && is(&self.plugin_name, Some(plugin.base()))
             && self.index.as_ref().is_none_or(|index| &**index == plugin.index())
             && is(&self.listener, facts.listener.as_deref())
             && self.peer.as_ref().is_none_or(|peer| peer.holds(facts))

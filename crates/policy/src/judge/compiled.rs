@@ -167,6 +167,11 @@ impl Policy {
             })
     }
 
+    /// Whether an identity goes by a digest.
+    pub(super) fn wants_digests(&self) -> bool {
+        self.identities.iter().any(|identity| identity.wanted.wants_digest())
+    }
+
     /// Who a plugin is (`policy.md` 2): of the identities that match, the one with the highest priority. If that is none, if
     /// several tie with different levels, or if it is not proven well enough, it has the default level.
     pub(super) fn seat(&self, plugin: &PluginName, facts: &Facts) -> Seat<'_> {

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use nri_policy::judge::Judge;
 use nri_wire::api::{Container, PodSandbox, RegisterPluginRequest, UpdateContainersRequest};
 use nri_wire::io::Trace;
 use nri_wire::io::tokio::{Peer, Receive, Role};
@@ -51,9 +52,13 @@ pub(super) enum Order {
         containers: Vec<Container>,
     },
     SetPlugins(BTreeMap<String, PluginSettings>),
+    SetJudge(Judge),
     Look(oneshot::Sender<(Vec<PluginStatus>, Totals)>),
     Shutdown,
 }
+
+/// Who waits for what becomes of a registration.
+type Registered = oneshot::Sender<Result<(), Refusal>>;
 
 /// A new connection.
 #[derive(Debug)]
@@ -69,7 +74,7 @@ pub(super) enum News {
     Register {
         plugin: PluginId,
         request: RegisterPluginRequest,
-        reply: oneshot::Sender<Result<(), Refusal>>,
+        reply: Registered,
     },
     Ask {
         plugin: PluginId,
@@ -125,6 +130,8 @@ pub(super) struct Actor {
     peers: BTreeMap<PluginId, Peer>,
     /// Executables of connections that have not registered.
     images: BTreeMap<PluginId, OwnedFd>,
+    /// Registrations that wait for such a digest.
+    waiting: BTreeMap<PluginId, (RegisterPluginRequest, Registered)>,
     /// That processes are still what they were.
     proofs: BTreeMap<PluginId, Proof>,
     /// The word to end for processes that live.
@@ -165,6 +172,7 @@ impl Actor {
             view,
             peers: BTreeMap::new(),
             images: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             proofs: BTreeMap::new(),
             processes: BTreeMap::new(),
             replies: BTreeMap::new(),
@@ -229,6 +237,7 @@ impl Actor {
             }
             Order::Renew { pods, containers } => self.core.renew(pods, containers, now()),
             Order::SetPlugins(table) => self.core.set_plugins(table, now()),
+            Order::SetJudge(judge) => self.core.set_judge(judge, now()),
             Order::Look(reply) => drop(reply.send((self.core.plugins(), self.core.totals()))),
             Order::Shutdown => {
                 self.accepting.abort_all();
@@ -240,11 +249,13 @@ impl Actor {
     fn handle_news(&mut self, news: News) {
         match news {
             News::Register { plugin, request, reply } => {
-                let result = self.core.handle_register(plugin, &request, now());
-                if result.is_ok() {
+                if self.core.awaits_digest(plugin) && !self.waiting.contains_key(&plugin) {
+                    // The policy cannot tell who it is before that.
+                    self.waiting.insert(plugin, (request, reply));
                     self.take_digest(plugin);
+                } else {
+                    self.register(plugin, &request, reply);
                 }
-                drop(reply.send(result));
             }
             News::Ask { plugin, request, unknown, reply } => {
                 self.look_again(plugin);
@@ -261,8 +272,16 @@ impl Actor {
                 self.core.handle_end(call, end, now());
             }
             News::Launched { seat, result } => self.launched(seat, *result),
-            News::Closed { plugin, why } => self.core.handle_closed(plugin, &why, now()),
-            News::Digest { plugin, sha256 } => self.core.handle_digest(plugin, sha256, now()),
+            News::Closed { plugin, why } => {
+                self.waiting.remove(&plugin);
+                self.core.handle_closed(plugin, &why, now());
+            }
+            News::Digest { plugin, sha256 } => {
+                self.core.handle_digest(plugin, sha256, now());
+                if let Some((request, reply)) = self.waiting.remove(&plugin) {
+                    self.register(plugin, &request, reply);
+                }
+            }
         }
     }
 
@@ -289,6 +308,7 @@ impl Actor {
                     }
                     self.images.remove(&plugin);
                     self.proofs.remove(&plugin);
+                    self.waiting.remove(&plugin);
                     // Dropping the word is the word.
                     self.processes.remove(&plugin);
                 }
@@ -365,6 +385,14 @@ impl Actor {
             }
             Err(_) => warn!(pid, "too many connections that have not registered: refused"),
         }
+    }
+
+    fn register(&mut self, plugin: PluginId, request: &RegisterPluginRequest, reply: Registered) {
+        let result = self.core.handle_register(plugin, request, now());
+        if result.is_ok() {
+            self.take_digest(plugin);
+        }
+        drop(reply.send(result));
     }
 
     /// Whether the plugin still is who it was found to be. Who is not is nobody from now on.

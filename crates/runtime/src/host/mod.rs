@@ -60,6 +60,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use nri_policy::judge::Judge;
 use nri_wire::api::{
     Container, CreateContainerRequest, PodSandbox, StateChangeEvent, StopContainerRequest,
     UpdateContainerRequest, UpdatePodSandboxRequest,
@@ -83,7 +84,7 @@ pub use self::given::{Given, Known, Said};
 pub use self::identity::{Assurance, Identity, PodIdentity, Sha256};
 pub use self::listen::{ListenError, Listener, Socket};
 pub use self::outcome::{
-    Absence, Cause, Consulted, Created, Failure, Missing, Outcome, Stopped, Told, Updated,
+    Absence, Cause, Consulted, Judgement, Created, Failure, Missing, Outcome, Stopped, Told, Updated,
 };
 pub use self::status::{PluginStatus, Tally, Totals};
 
@@ -197,6 +198,13 @@ impl Host {
     /// more of them than before is synchronised again first. The time-out that Configure told them stays as it was told.
     pub fn set_plugins(&self, table: BTreeMap<String, PluginSettings>) {
         drop(self.orders.send(Order::SetPlugins(table)));
+    }
+
+    /// Puts another policy in force, for requests that come from now on. Those under way end under the one that they
+    /// began with. Plugins are looked at anew: levels may change at once, and who has a name that is now kept for
+    /// another plugin is closed.
+    pub fn set_judge(&self, judge: Judge) {
+        drop(self.orders.send(Order::SetJudge(judge)));
     }
 
     /// Tells that a pod has been created.

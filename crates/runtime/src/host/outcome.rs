@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nri_policy::judge::Refused;
+use nri_policy::judge::{Judged, Refused};
 use nri_wire::event::{Event, display_name};
 use nri_wire::name::PluginName;
 
 use super::given::Given;
+use super::identity::Identity;
 use crate::merge::{MergeError, Merged, MergedStop, MergedUpdate};
 use crate::validate::Rejection;
 
@@ -36,6 +37,22 @@ pub struct Consulted {
     pub took: Duration,
     /// Its answer, as it came. Kept only with [`Config::keep_answers`](super::Config::keep_answers).
     pub given: Option<Arc<Given>>,
+    /// What the policy said of its answer. Only with a judge that records
+    /// ([`Options::records`](nri_policy::judge::Options)).
+    pub judgement: Option<Arc<Judgement>>,
+}
+
+/// What the policy said of one answer: for audit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// Who the plugin was when it answered.
+    pub identity: Identity,
+    /// Its process, if it is known.
+    pub pid: Option<u32>,
+    /// What became of each change. Holds values of variables and arguments in clear.
+    pub changes: Vec<Judged>,
+    /// What of it violates a rule.
+    pub refused: Vec<Refused>,
 }
 
 /// Result of [`Host::create_container`](super::Host::create_container).

@@ -134,7 +134,7 @@ fn status(refusal: &Refusal) -> Status {
         Refusal::Pause(_) | Refusal::TooMany => Code::Unavailable,
         Refusal::Registered => Code::AlreadyExists,
         Refusal::NotActive => Code::FailedPrecondition,
-        Refusal::Denied | Refusal::Reserved(_) => Code::PermissionDenied,
+        Refusal::Denied | Refusal::Reserved(..) => Code::PermissionDenied,
     };
     Status::new(code, refusal.to_string())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nri_policy::identity::Facts;
-use nri_policy::judge::{Asked, Judge, Other, Permitted, Refused, Verdict};
+use nri_policy::judge::{self, Asked, Judge, Judged, Other, Permitted, Refused};
 use nri_wire::api::{
     CreateContainerRequest, StateChangeEvent, StopContainerRequest, UpdateContainerRequest,
     UpdatePodSandboxRequest,
@@ -125,32 +125,21 @@ impl Fold {
         Some(Arc::new(StateChangeEvent { event: event as i32, pod, container }))
     }
 
-    /// Judges an answer and takes it in.
-    pub(super) fn take(
-        &mut self,
-        plugin: &PluginName,
-        answer: Answer,
-        unknown: &[String],
-        judge: &Judge,
-        table: &Table,
-        refused: &mut Vec<Refused>,
-    ) -> Result<(), Cause> {
-        let facts = Facts::nothing();
+    /// Judges an answer and takes it in. What the judge said is heard either way.
+    pub(super) fn take(&mut self, answer: Answer, hearing: &mut Hearing<'_>) -> Result<(), Cause> {
+        let (plugin, table) = (hearing.plugin, hearing.table);
         match (self, answer) {
             (Self::Create(creation), Answer::Create(answer)) => {
-                let verdict =
-                    judge.judge(&Asked { plugin, facts, basis: creation.basis(table), unknown }, *answer);
-                creation.apply(plugin, permitted(plugin, verdict, refused)?).map_err(Cause::from)
+                let permitted = hearing.judge(creation.basis(table), *answer)?;
+                creation.apply(plugin, permitted).map_err(Cause::from)
             }
             (Self::Update(update), Answer::Update(answer)) => {
-                let verdict =
-                    judge.judge(&Asked { plugin, facts, basis: update.basis(table), unknown }, answer);
-                update.apply(plugin, permitted(plugin, verdict, refused)?).map_err(Cause::from)
+                let permitted = hearing.judge(update.basis(table), answer)?;
+                update.apply(plugin, permitted).map_err(Cause::from)
             }
             (Self::Stop(stop), Answer::Stop(answer)) => {
-                let verdict =
-                    judge.judge(&Asked { plugin, facts, basis: Other { targets: table }, unknown }, answer);
-                stop.apply(plugin, permitted(plugin, verdict, refused)?).map_err(Cause::from)
+                let permitted = hearing.judge(Other { targets: table }, answer)?;
+                stop.apply(plugin, permitted).map_err(Cause::from)
             }
             (Self::UpdatePod(_) | Self::Notice(_), Answer::Nothing) => Ok(()),
             _ => {
@@ -182,11 +171,23 @@ impl Outcome {
     }
 }
 
-fn permitted<A>(
-    plugin: &PluginName,
-    verdict: Verdict<A>,
-    refused: &mut Vec<Refused>,
-) -> Result<Permitted<A>, Cause> {
-    refused.extend(verdict.refused);
-    verdict.permitted.ok_or_else(|| Cause::Policy(plugin.clone()))
+/// An answer before the judge: what is known of its plugin, and what was said.
+pub(super) struct Hearing<'a> {
+    pub(super) plugin: &'a PluginName,
+    pub(super) facts: &'a Facts,
+    pub(super) unknown: &'a [String],
+    pub(super) judge: &'a Judge,
+    pub(super) table: &'a Table,
+    pub(super) refused: Vec<Refused>,
+    pub(super) judged: Vec<Judged>,
+}
+
+impl Hearing<'_> {
+    fn judge<A: judge::Answer>(&mut self, basis: A::Basis<'_>, answer: A) -> Result<Permitted<A>, Cause> {
+        let asked = Asked { plugin: self.plugin, facts: self.facts, basis, unknown: self.unknown };
+        let verdict = self.judge.judge(&asked, answer);
+        self.refused.extend(verdict.refused);
+        self.judged.extend(verdict.judged);
+        verdict.permitted.ok_or_else(|| Cause::Policy(self.plugin.clone()))
+    }
 }

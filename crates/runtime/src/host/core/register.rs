@@ -23,7 +23,7 @@ pub(crate) enum Refusal {
     /// Its name or index breaks the rules (CONF-113). The connection is closed once the answer is out.
     Name(NameError),
     /// Its name is kept for another one. The connection is closed once the answer is out.
-    Reserved(PluginName),
+    Reserved(PluginName, Option<String>),
     /// It failed a moment ago. The connection is closed once the answer is out.
     Pause(std::time::Duration),
     /// There are too many plugins. The connection is closed once the answer is out.
@@ -39,7 +39,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     /// Whether the connection ends with it.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::Name(_) | Self::Reserved(_) | Self::Pause(_) | Self::TooMany)
+        matches!(self, Self::Name(_) | Self::Reserved(..) | Self::Pause(_) | Self::TooMany)
     }
 }
 
@@ -47,8 +47,10 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Name(error) => write!(f, "{error}"),
-            Self::Reserved(name) => {
-                write!(f, "the name {name} is reserved: a plugin that connects must use another one")
+            Self::Reserved(name, rule) => {
+                write!(f, "the name {name} is reserved")?;
+                rule.iter().try_for_each(|rule| write!(f, " by the policy ({rule})"))?;
+                f.write_str(": a plugin that connects must use another one")
             }
             Self::Pause(left) => write!(f, "failed a moment ago, try again in {} ms", left.as_millis()),
             Self::TooMany => write!(f, "there are {CONNECTED_MAX} plugins that connected: no more are taken"),
@@ -135,7 +137,7 @@ impl Core {
                     PluginName::new(&request.plugin_idx, &request.plugin_name).map_err(Refusal::Name)?;
                 if [name.full(), name.base()].iter().any(|name| self.setup.reserved.contains(*name)) {
                     warn!(plugin = %plugin.label(), "wants the reserved name {name}: refused");
-                    return Err(Refusal::Reserved(name));
+                    return Err(Refusal::Reserved(name, None));
                 }
                 if connected >= CONNECTED_MAX {
                     return Err(Refusal::TooMany);
@@ -146,6 +148,10 @@ impl Core {
                 name
             }
         };
+        if let Some(rule) = self.reserved(id, &name) {
+            warn!("a plugin wants the name {name}, which {rule} keeps for another one: refused");
+            return Err(Refusal::Reserved(name, Some(rule)));
+        }
         let Some(plugin) = self.plugins.get_mut(&id) else { return Err(Refusal::NotActive) };
         plugin.rules = Rules::new(&self.setup, Some(&name), Default::default());
         plugin.name = Some(name);

@@ -4,25 +4,27 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nri_policy::judge::Refused;
+use nri_policy::judge::{Judge, Refused};
 use nri_wire::api::{Container, ValidateContainerAdjustmentRequest};
 use nri_wire::event::Event;
 use nri_wire::name::PluginName;
 use nri_wire::scan::{Unknown, UnknownField};
 use tracing::{debug, warn};
 
-use super::fold::{self, Fold};
+use super::fold::{self, Fold, Hearing};
 use super::plugin::in_order;
 use super::{Action, Core, PluginId, RequestId, Submission, Ticket, Timer};
 use crate::host::config::FailureRule;
 use crate::host::given::Given;
-use crate::host::outcome::{Cause, Consulted, Failure, Outcome, Told};
+use crate::host::outcome::{Cause, Consulted, Failure, Judgement, Outcome, Told};
 use crate::limits::{LOST_PATHS_MAX, MARGIN_MIN, MARGIN_PART};
 
 /// A request that is not through.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) ticket: Ticket,
+    /// Who judges it: the one that was in force when it came.
+    judge: Judge,
     pub(super) event: Event,
     pub(super) entered: Instant,
     /// The caller's deadline less the margin.
@@ -52,6 +54,8 @@ pub(super) struct Party {
     on_failure: FailureRule,
     /// Its answer as it came, if answers are kept.
     pub(super) given: Option<Arc<Given>>,
+    /// What the policy said of it, if that is recorded.
+    judgement: Option<Arc<Judgement>>,
 }
 
 /// What a request is at.
@@ -114,6 +118,7 @@ impl Core {
         }
         let request = Request {
             ticket,
+            judge: self.setup.judge.clone(),
             event,
             entered: now,
             end,
@@ -143,7 +148,8 @@ impl Core {
 
     pub(super) fn party(&self, id: PluginId) -> Option<Party> {
         let plugin = self.plugins.get(&id)?;
-        Some(Party { id, name: plugin.name.clone()?, on_failure: plugin.rules.on_failure, given: None })
+        let on_failure = plugin.rules.on_failure;
+        Some(Party { id, name: plugin.name.clone()?, on_failure, given: None, judgement: None })
     }
 
     /// Goes on to the next plugin of the chain, or to the end.
@@ -292,12 +298,28 @@ impl Core {
         answer: super::Answer,
         unknown: &[String],
     ) -> Result<(), Cause> {
+        let (identity, pid) = (self.identity(plugin), self.pid(plugin));
         let Some(request) = self.requests.get_mut(&id) else { return Ok(()) };
-        let Some(party) = request.waiting.get(&plugin) else { return Ok(()) };
+        let Some(party) = request.waiting.get_mut(&plugin) else { return Ok(()) };
         match (&mut request.phase, answer) {
             (Phase::Asking(fold), answer) => {
-                let (judge, table) = (&self.setup.judge, &self.table);
-                fold.take(&party.name, answer, unknown, judge, table, &mut request.refused)
+                let mut hearing = Hearing {
+                    plugin: &party.name,
+                    facts: &identity.facts(),
+                    unknown,
+                    judge: &request.judge,
+                    table: &self.table,
+                    refused: Vec::new(),
+                    judged: Vec::new(),
+                };
+                let result = fold.take(answer, &mut hearing);
+                let Hearing { refused, judged, .. } = hearing;
+                request.refused.extend(refused.iter().cloned());
+                party.judgement = request
+                    .judge
+                    .records()
+                    .then(|| Arc::new(Judgement { identity, pid, changes: judged, refused }));
+                result
             }
             (Phase::Validating(..), super::Answer::Validate(answer)) if answer.reject => {
                 Err(Cause::Validator { plugin: party.name.clone(), reason: answer.reason })
@@ -355,7 +377,7 @@ impl Core {
 
 impl Party {
     fn consulted(self, outcome: Outcome, took: Duration) -> Consulted {
-        Consulted { plugin: self.name, outcome, took, given: self.given }
+        Consulted { plugin: self.name, outcome, took, given: self.given, judgement: self.judgement }
     }
 }
 

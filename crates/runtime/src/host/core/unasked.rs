@@ -1,7 +1,6 @@
 //! What plugins ask for on their own account: their own calls, the updates in their answers to Synchronize, and those in
 //! answers to events that they were told after the request was over. The policy judges it, the embedding runtime does it.
 
-use nri_policy::identity::Facts;
 use nri_policy::judge::{self, Asked, Other, Refused};
 use nri_wire::api::UpdateContainersRequest;
 use nri_wire::event::display_name;
@@ -48,8 +47,12 @@ impl Core {
         A: Unmerged + for<'a> judge::Answer<Basis<'a> = Other<'a>>,
     {
         let name = self.plugins.get(&id).and_then(|plugin| plugin.name.clone()).ok_or(Refusal::NotActive)?;
-        let judged =
-            Asked { plugin: &name, facts: Facts::nothing(), basis: Other { targets: &self.table }, unknown };
+        let judged = Asked {
+            plugin: &name,
+            facts: &self.identity(id).facts(),
+            basis: Other { targets: &self.table },
+            unknown,
+        };
         let verdict = self.setup.judge.judge(&judged, asked);
         verdict.refused.iter().for_each(log);
         let Some(permitted) = verdict.permitted else {

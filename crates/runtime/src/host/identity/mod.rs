@@ -24,6 +24,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nri_policy::identity::{Facts, PodFacts};
 use serde::{Serialize, Serializer};
 
 pub(crate) use self::digest::Hasher;
@@ -141,6 +142,33 @@ impl Identity {
             ],
         };
         facts.into_iter().filter(|(_, known)| *known).map(|(name, _)| name).collect()
+    }
+
+    /// The same as policies know it.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        Facts {
+            lost: self.lost,
+            launched: self.launched,
+            script: self.script,
+            exe: self.exe.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            sha256: self.sha256.map(|digest| digest.to_string()),
+            uid: self.uid,
+            gid: self.gid,
+            groups: self.groups.clone(),
+            label: self.label.clone(),
+            systemd_unit: self.systemd_unit.clone(),
+            cgroup: self.cgroup.clone(),
+            listener: self.listener.as_deref().map(str::to_owned),
+            pod: self.pod.as_ref().map(|pod| PodFacts {
+                namespace: Some(pod.namespace.clone()),
+                name: Some(pod.name.clone()),
+                labels: pod.labels.clone(),
+                container: Some(pod.container.clone()).filter(|name| !name.is_empty()),
+                image_digest: None,
+            }),
+            ..Facts::default()
+        }
     }
 
     /// The best that any of these proofs is worth. A launched script is worth no more than its path.
