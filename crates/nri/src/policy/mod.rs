@@ -3,6 +3,7 @@
 mod check;
 mod explain;
 pub(crate) mod file;
+pub(crate) mod flags;
 mod render;
 
 use std::io::{IsTerminal as _, Write as _};

@@ -189,10 +189,8 @@ impl Recorder {
         };
         let mut entry = Entry::new(event);
         entry.answers.push(Consulted {
-            plugin: plugin.clone(),
-            outcome: Outcome::Answer,
-            took: Duration::ZERO,
             given: Some(Arc::new(given.clone())),
+            ..Consulted::new(plugin.clone(), Outcome::Answer)
         });
         self.put(entry);
     }

@@ -31,7 +31,7 @@ fn consulted(plugin: &str, outcome: Outcome, said: Option<Said>) -> Consulted {
             targets: BTreeMap::default(),
         })
     });
-    Consulted { plugin: name(plugin), outcome, took: Duration::ZERO, given }
+    Consulted { given, ..Consulted::new(name(plugin), outcome) }
 }
 
 fn failure(cause: Cause, plugins: Vec<Consulted>) -> HostFailure {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use nri_policy::identity::Facts;
 use nri_policy::judge::{Target, Targets};
 use nri_wire::api::{
     Container, ContainerAdjustment, ContainerEviction, ContainerUpdate, CreateContainerRequest,
     CreateContainerResponse, LinuxResources, PodSandbox, StopContainerRequest, UpdateContainerRequest,
-    UpdateContainersRequest,
 };
 use nri_wire::name::PluginName;
 use prost::{Message, Name};
@@ -35,14 +35,17 @@ pub(super) enum Request {
     Create(Box<CreateContainerRequest>),
     Update(Box<UpdateContainerRequest>),
     Stop(Box<StopContainerRequest>),
-    /// Synchronize, or a plugin's own UpdateContainers: nothing is merged.
-    Unmerged,
+    Synchronize,
+    /// A plugin's own.
+    UpdateContainers,
 }
 
 /// What one plugin made of the request.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) plugin: PluginName,
+    /// Who it was; nothing is proved without them.
+    pub(super) facts: Facts,
     pub(super) said: Said,
 }
 
@@ -74,13 +77,6 @@ impl Targets for Known {
             labels: known.labels.as_ref(),
             resources: known.resources.as_ref(),
         })
-    }
-}
-
-impl Answer {
-    /// The updates and evictions of an answer to Synchronize, or of a call of the plugin's own.
-    pub(super) fn unmerged(answer: CreateContainerResponse) -> UpdateContainersRequest {
-        UpdateContainersRequest { update: answer.update, evict: answer.evict }
     }
 }
 
@@ -142,7 +138,8 @@ fn request(line: &Map<String, Value>) -> Result<Request, String> {
         "StopContainer" => {
             Request::Stop(Box::new(StopContainerRequest { pod: Some(pod()?), container: Some(container()?) }))
         }
-        "Synchronize" | "UpdateContainers" => Request::Unmerged,
+        "Synchronize" => Request::Synchronize,
+        "UpdateContainers" => Request::UpdateContainers,
         _ => {
             return Err(format!(
                 "event: {event} is none whose answers change something, expected CreateContainer, UpdateContainer, StopContainer, Synchronize or UpdateContainers"
@@ -197,7 +194,20 @@ fn answer(json: &Value, request: &Request, path: &str) -> Result<Answer, String>
         let (answer, unknown) = response(members, request, path)?;
         Said::Answer(Box::new(answer), unknown)
     };
-    Ok(Answer { plugin, said })
+    Ok(Answer { plugin, facts: facts(members, path)?, said })
+}
+
+/// The members of `facts` that policies know (`policy.md` 2); recordings say more.
+fn facts(members: &Map<String, Value>, path: &str) -> Result<Facts, String> {
+    let mut facts = match members.get("facts") {
+        None | Some(Value::Null) => return Ok(Facts::default()),
+        Some(Value::Object(facts)) => facts.clone(),
+        Some(_) => return Err(format!("{path}.facts: expected an object")),
+    };
+    for more in ["containerId", "proofs", "assurance"] {
+        facts.shift_remove(more);
+    }
+    serde_json::from_value(Value::Object(facts)).map_err(|error| format!("{path}.facts: {error}"))
 }
 
 fn response(

@@ -20,9 +20,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use nri_policy::judge::Judge;
-
 use crate::failure::Failure;
+use crate::policy::flags::{self, Flags};
 
 /// How much is read at once, in bytes: lines that are there already are worked on together.
 const BUFFER: usize = 1024 * 1024;
@@ -34,7 +33,7 @@ const BUFFER: usize = 1024 * 1024;
 /// 2 bad usage or an unreadable file.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  nri replay recording.jsonl\n  nri replay - <recording.jsonl | jq .outcome"
+    after_help = "Examples:\n  nri replay --policy 10-node.yaml recording.jsonl\n  nri replay --policy new.yaml --against /etc/nri/policy.d recording.jsonl | jq '{id, refused}'\n  nri replay - <recording.jsonl | jq .outcome"
 )]
 pub(crate) struct Args {
     /// Recording; `-`: stdin
@@ -43,6 +42,11 @@ pub(crate) struct Args {
     /// How many lines are worked on at once [default: one for each processor]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
+    /// Print only the decisions that differ under this policy, with its decision as `against`
+    #[arg(long, value_name = "FILE|DIR", help_heading = "Policy")]
+    against: Vec<PathBuf>,
+    #[command(flatten)]
+    policy: Flags,
 }
 
 /// Runs the command.
@@ -61,11 +65,19 @@ pub(crate) fn main(args: &Args) -> ExitCode {
 fn run(args: &Args) -> Result<bool, Failure> {
     let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let input = BufReader::with_capacity(BUFFER, open(&args.file)?);
-    let judge = Judge::allow_all();
-    let done = work::lines(input, &mut io::stdout().lock(), jobs, |number, line| {
-        request::decide(number, line, &judge)
-    })
-    .map_err(|error| Failure::usage(format!("cannot read {}: {error}", args.file.display())))?;
+    let missing = args.policy.on_missing_policy;
+    let judge = flags::judge(&flags::named(&args.policy.policy)?, missing);
+    let other = match args.against.as_slice() {
+        [] => None,
+        paths => Some(flags::judge(&flags::named(paths)?, missing)),
+    };
+    let decide = |number: usize, line: &[u8]| {
+        let decision = request::decide(number, line, &judge);
+        let other = other.as_ref().map(|other| request::decide(number, line, other));
+        work::Decided::new(&decision, other.as_ref())
+    };
+    let done = work::lines(input, &mut io::stdout().lock(), jobs, decide)
+        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", args.file.display())))?;
     tracing::info!("{} decisions, {} of them rejected or failed", done.lines, done.negative);
     Ok(done.negative == 0)
 }

@@ -1,14 +1,15 @@
 //! One recorded request on its way: each answer is judged and merged in its turn, then the validators have their say, then
 //! the spec is adjusted. The same judge, merge and OCI application as in a host (`nri_runtime`).
 
-use std::time::Duration;
-
 use nri_policy::identity::Facts;
-use nri_policy::judge::{Asked, Judge, Other, Permitted, Refused, Verdict};
+use nri_policy::judge::{self, Asked, Judge, Other, Permitted, Refused};
 use nri_runtime::host::{Cause, Consulted, Created, Failure, Outcome, Stopped, Updated};
-use nri_runtime::merge::{self, Creation, Passed, Stop, Update};
+use nri_runtime::merge::{self, Creation, Passed, Stop, Unmerged, Update};
 use nri_runtime::oci::{self, Resolvers};
-use nri_wire::api::{StopContainerResponse, UpdateContainerResponse};
+use nri_wire::api::{
+    CreateContainerResponse, StopContainerResponse, SynchronizeResponse, UpdateContainerResponse,
+    UpdateContainersRequest,
+};
 use nri_wire::event::Event;
 use nri_wire::name::PluginName;
 use serde_json::Value;
@@ -48,7 +49,11 @@ fn replay(id: &str, line: Line, judge: &Judge) -> Decision {
             let result = way.end(Event::CreateContainer, result, |plugins, refused| Created {
                 merged: creation.finish(),
                 plugins,
-                validators: line.validators.iter().map(|v| consulted(&v.plugin, v.outcome.clone())).collect(),
+                validators: line
+                    .validators
+                    .iter()
+                    .map(|v| Consulted::new(v.plugin.clone(), v.outcome.clone()))
+                    .collect(),
                 refused,
             });
             let applied = result.as_ref().ok().zip(line.spec.as_ref()).map(|(created, spec)| {
@@ -77,12 +82,20 @@ fn replay(id: &str, line: Line, judge: &Judge) -> Decision {
             });
             Decision::stopped(id, result)
         }
-        Request::Unmerged => {
+        Request::Synchronize => {
             let mut passed = Passed::default();
-            for answer in line.answers {
-                // Nothing that one plugin asks for by itself fails what another asks for.
-                way.unmerged(&mut passed, answer);
-            }
+            let read =
+                |answer: CreateContainerResponse| SynchronizeResponse { update: answer.update, more: false };
+            line.answers.into_iter().for_each(|answer| way.unmerged(&mut passed, answer, read));
+            Decision::passed(id, passed, &way.plugins, way.refused)
+        }
+        Request::UpdateContainers => {
+            let mut passed = Passed::default();
+            let read = |answer: CreateContainerResponse| UpdateContainersRequest {
+                update: answer.update,
+                evict: answer.evict,
+            };
+            line.answers.into_iter().for_each(|answer| way.unmerged(&mut passed, answer, read));
             Decision::passed(id, passed, &way.plugins, way.refused)
         }
     }
@@ -96,71 +109,73 @@ struct Way<'a> {
     refused: Vec<Refused>,
 }
 
+/// An answer that counts once it is judged.
+struct Heard {
+    plugin: PluginName,
+    facts: Facts,
+    answer: CreateContainerResponse,
+    unknown: Vec<String>,
+}
+
 impl Way<'_> {
     fn create(&mut self, creation: &mut Creation, answer: Answer) -> Result<(), Cause> {
-        let plugin = answer.plugin.clone();
-        let Some((answer, unknown)) = self.answered(answer)? else { return Ok(()) };
-        let asked = Asked {
-            plugin: &plugin,
-            facts: Facts::nothing(),
-            basis: creation.basis(self.targets),
-            unknown: &unknown,
-        };
-        let permitted = permitted(&plugin, self.judge.judge(&asked, answer), &mut self.refused)?;
-        creation.apply(&plugin, permitted).map_err(Cause::from)
+        let Some(mut heard) = self.answered(answer)? else { return Ok(()) };
+        let answer = std::mem::take(&mut heard.answer);
+        let permitted = self.permit(&heard, creation.basis(self.targets), answer)?;
+        creation.apply(&heard.plugin, permitted).map_err(Cause::from)
     }
 
     fn update(&mut self, update: &mut Update, answer: Answer) -> Result<(), Cause> {
-        let plugin = answer.plugin.clone();
-        let Some((answer, unknown)) = self.answered(answer)? else { return Ok(()) };
-        let answer = UpdateContainerResponse { update: answer.update, evict: answer.evict };
-        let asked = Asked {
-            plugin: &plugin,
-            facts: Facts::nothing(),
-            basis: update.basis(self.targets),
-            unknown: &unknown,
-        };
-        let permitted = permitted(&plugin, self.judge.judge(&asked, answer), &mut self.refused)?;
-        update.apply(&plugin, permitted).map_err(Cause::from)
+        let Some(mut heard) = self.answered(answer)? else { return Ok(()) };
+        let CreateContainerResponse { update: updates, evict, .. } = std::mem::take(&mut heard.answer);
+        let answer = UpdateContainerResponse { update: updates, evict };
+        let permitted = self.permit(&heard, update.basis(self.targets), answer)?;
+        update.apply(&heard.plugin, permitted).map_err(Cause::from)
     }
 
     fn stop(&mut self, stop: &mut Stop, answer: Answer) -> Result<(), Cause> {
-        let plugin = answer.plugin.clone();
-        let Some((answer, unknown)) = self.answered(answer)? else { return Ok(()) };
-        let answer = StopContainerResponse { update: answer.update };
-        let asked = Asked {
-            plugin: &plugin,
-            facts: Facts::nothing(),
-            basis: Other { targets: self.targets },
-            unknown: &unknown,
-        };
-        let permitted = permitted(&plugin, self.judge.judge(&asked, answer), &mut self.refused)?;
-        stop.apply(&plugin, permitted).map_err(Cause::from)
+        let Some(mut heard) = self.answered(answer)? else { return Ok(()) };
+        let answer = StopContainerResponse { update: std::mem::take(&mut heard.answer).update };
+        let permitted = self.permit(&heard, Other { targets: self.targets }, answer)?;
+        stop.apply(&heard.plugin, permitted).map_err(Cause::from)
     }
 
-    fn unmerged(&mut self, passed: &mut Passed, answer: Answer) {
-        let plugin = answer.plugin.clone();
-        let Ok(Some((answer, unknown))) = self.answered(answer) else { return };
-        let asked = Asked {
-            plugin: &plugin,
-            facts: Facts::nothing(),
-            basis: Other { targets: self.targets },
-            unknown: &unknown,
-        };
-        let verdict = self.judge.judge(&asked, Answer::unmerged(answer));
-        if let Ok(permitted) = permitted(&plugin, verdict, &mut self.refused) {
-            passed.extend([merge::pass(&plugin, permitted)]);
+    /// What one plugin asks for by itself. What fails of it fails nothing of what another one asks for.
+    fn unmerged<A>(
+        &mut self,
+        passed: &mut Passed,
+        answer: Answer,
+        read: impl FnOnce(CreateContainerResponse) -> A,
+    ) where
+        A: Unmerged + for<'b> judge::Answer<Basis<'b> = Other<'b>>,
+    {
+        let Ok(Some(mut heard)) = self.answered(answer) else { return };
+        let answer = read(std::mem::take(&mut heard.answer));
+        if let Ok(permitted) = self.permit(&heard, Other { targets: self.targets }, answer) {
+            passed.extend([merge::pass(&heard.plugin, permitted)]);
         }
     }
 
-    /// The answer, if there is one, and what it has that we do not know. A plugin that was gone or late is passed over.
-    fn answered(
+    fn permit<A: judge::Answer>(
         &mut self,
-        answer: Answer,
-    ) -> Result<Option<(nri_wire::api::CreateContainerResponse, Vec<String>)>, Cause> {
-        let Answer { plugin, said } = answer;
+        heard: &Heard,
+        basis: A::Basis<'_>,
+        answer: A,
+    ) -> Result<Permitted<A>, Cause> {
+        let asked = Asked { plugin: &heard.plugin, facts: &heard.facts, basis, unknown: &heard.unknown };
+        let verdict = self.judge.judge(&asked, answer);
+        self.refused.extend(verdict.refused);
+        verdict.permitted.ok_or_else(|| Cause::Policy(heard.plugin.clone()))
+    }
+
+    /// The answer, if there is one, and what it has that we do not know. A plugin that was gone or late is passed over.
+    fn answered(&mut self, answer: Answer) -> Result<Option<Heard>, Cause> {
+        let Answer { plugin, facts, said } = answer;
         let (outcome, result) = match said {
-            Said::Answer(answer, unknown) => (Outcome::Answer, Ok(Some((*answer, unknown)))),
+            Said::Answer(answer, unknown) => {
+                let heard = Heard { plugin: plugin.clone(), facts, answer: *answer, unknown };
+                (Outcome::Answer, Ok(Some(heard)))
+            }
             Said::Gone => (Outcome::Gone, Ok(None)),
             Said::Late => (Outcome::Late, Ok(None)),
             Said::Veto(reason) => {
@@ -172,7 +187,7 @@ impl Way<'_> {
                 (Outcome::Answer, Err(Cause::Invalid { plugin: plugin.clone(), reason }))
             }
         };
-        self.plugins.push(consulted(&plugin, outcome));
+        self.plugins.push(Consulted::new(plugin, outcome));
         result
     }
 
@@ -190,15 +205,6 @@ impl Way<'_> {
     }
 }
 
-fn permitted<A>(
-    plugin: &PluginName,
-    verdict: Verdict<A>,
-    refused: &mut Vec<Refused>,
-) -> Result<Permitted<A>, Cause> {
-    refused.extend(verdict.refused);
-    verdict.permitted.ok_or_else(|| Cause::Policy(plugin.clone()))
-}
-
 /// The first validator, by name, that does not agree (EXT-040: silence is no agreement).
 fn validated(validators: &[line::Validator]) -> Result<(), Cause> {
     let mut validators: Vec<_> = validators.iter().collect();
@@ -212,8 +218,4 @@ fn validated(validators: &[line::Validator]) -> Result<(), Cause> {
         };
         Err(Cause::Validator { plugin: validator.plugin.clone(), reason })
     })
-}
-
-fn consulted(plugin: &PluginName, outcome: Outcome) -> Consulted {
-    Consulted { plugin: plugin.clone(), outcome, took: Duration::ZERO, given: None }
 }

@@ -1,6 +1,11 @@
+use nri_policy::judge::Judge;
 use serde_json::{Value, json};
 
 use super::*;
+
+fn decided(number: usize, line: &[u8]) -> work::Decided {
+    work::Decided::new(&request::decide(number, line, &Judge::allow_all()), None)
+}
 
 fn decide(line: &Value) -> Value {
     serde_json::to_value(request::decide(7, line.to_string().as_bytes(), &Judge::allow_all())).unwrap()
@@ -73,7 +78,7 @@ fn updates() {
     for (event, ids, evictions) in [
         ("UpdateContainer", json!(["d", "c"]), 1),
         ("StopContainer", json!(["c", "d"]), 0),
-        ("Synchronize", json!(["c", "d"]), 1),
+        ("Synchronize", json!(["c", "d"]), 0),
         ("UpdateContainers", json!(["c", "d"]), 1),
     ] {
         let mut line = about.clone();
@@ -140,8 +145,7 @@ fn hidden_values_stay_hidden() {
     line["container"]["env"] = json!([{"key": "B", "hmac": "h1:aa", "len": 2}]);
     let mut output = Vec::new();
     let input = BufReader::new(Box::new(io::Cursor::new(line.to_string())) as Box<dyn Read>);
-    work::lines(input, &mut output, 1, |number, line| request::decide(number, line, &Judge::allow_all()))
-        .unwrap();
+    work::lines(input, &mut output, 1, decided).unwrap();
     let decision: Value = serde_json::from_slice(&output).unwrap();
     assert_eq!(decision["changes"][0]["after"], hidden);
     assert_eq!(decision["spec"]["process"]["env"], json!([{"key": "A", "hmac": "h1:5d0f", "len": 6}]));
@@ -155,8 +159,7 @@ fn order_is_kept() {
         .collect();
     let mut output = Vec::new();
     let input = BufReader::with_capacity(4096, io::Cursor::new(text));
-    let done =
-        work::lines(input, &mut output, 3, |number, line| request::decide(number, line, &Judge::allow_all()));
+    let done = work::lines(input, &mut output, 3, decided);
     let ids: Vec<Value> = String::from_utf8(output)
         .unwrap()
         .lines()

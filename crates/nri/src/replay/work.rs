@@ -29,7 +29,7 @@ pub(super) fn lines<R: Read>(
     mut input: BufReader<R>,
     output: &mut impl Write,
     jobs: usize,
-    decide: impl Fn(usize, &[u8]) -> Decision + Sync,
+    decide: impl Fn(usize, &[u8]) -> Decided + Sync,
 ) -> io::Result<Done> {
     let mut done = Done::default();
     let mut number = 0;
@@ -40,8 +40,8 @@ pub(super) fn lines<R: Read>(
         }
         let decisions = decided(&batch, jobs, &decide);
         done.lines += decisions.len();
-        done.negative += decisions.iter().filter(|(_, negative)| *negative).count();
-        let text: String = decisions.into_iter().map(|(text, _)| text).collect();
+        done.negative += decisions.iter().filter(|decided| decided.negative).count();
+        let text: String = decisions.into_iter().map(|decided| decided.text).collect();
         if output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_err() {
             return Ok(done);
         }
@@ -87,13 +87,39 @@ fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
     }
 }
 
-type Printed = (String, bool);
+/// A decision as it is printed.
+#[derive(Debug)]
+pub(super) struct Decided {
+    /// A line; empty where nothing is to be printed.
+    text: String,
+    /// A rejection or failure.
+    negative: bool,
+}
+
+impl Decided {
+    /// `against`: the decision under another policy. What does not differ from it is not printed.
+    pub(super) fn new(decision: &Decision, against: Option<&Decision>) -> Self {
+        let json = |decision: &Decision| {
+            let mut json = serde_json::to_value(decision).unwrap_or_default();
+            hidden::into_objects(&mut json);
+            json
+        };
+        let mut shown = json(decision);
+        let other = against.map(json);
+        let differs = other.as_ref() != Some(&shown);
+        if let (Some(other), Some(members)) = (other, shown.as_object_mut()) {
+            members.insert("against".to_owned(), other);
+        }
+        let text = if differs { format!("{shown}\n") } else { String::new() };
+        Self { text, negative: decision.error.is_some() }
+    }
+}
 
 fn decided(
     batch: &[(usize, Vec<u8>)],
     jobs: usize,
-    decide: &(impl Fn(usize, &[u8]) -> Decision + Sync),
-) -> Vec<Printed> {
+    decide: &(impl Fn(usize, &[u8]) -> Decided + Sync),
+) -> Vec<Decided> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(batch.len()));
     let work = || {
@@ -102,7 +128,7 @@ fn decided(
             let at = next.fetch_add(1, Ordering::Relaxed);
             batch.get(at).map(|line| (at, line))
         } {
-            own.push((at, print(&decide(*number, line))));
+            own.push((at, decide(*number, line)));
         }
         results.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
     };
@@ -114,11 +140,5 @@ fn decided(
     });
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_unstable_by_key(|(at, _)| *at);
-    results.into_iter().map(|(_, printed)| printed).collect()
-}
-
-fn print(decision: &Decision) -> Printed {
-    let mut json = serde_json::to_value(decision).unwrap_or_default();
-    hidden::into_objects(&mut json);
-    (format!("{json}\n"), decision.error.is_some())
+    results.into_iter().map(|(_, decided)| decided).collect()
 }

@@ -84,7 +84,7 @@ pub use self::given::{Given, Known, Said};
 pub use self::identity::{Assurance, Identity, PodIdentity, Sha256};
 pub use self::listen::{ListenError, Listener, Socket};
 pub use self::outcome::{
-    Absence, Cause, Consulted, Judgement, Created, Failure, Missing, Outcome, Stopped, Told, Updated,
+    Absence, Cause, Consulted, Created, Failure, Judgement, Missing, Outcome, Stopped, Told, Updated,
 };
 pub use self::status::{PluginStatus, Tally, Totals};
 

@@ -42,6 +42,14 @@ pub struct Consulted {
     pub judgement: Option<Arc<Judgement>>,
 }
 
+impl Consulted {
+    /// A plugin of which nothing more is known.
+    #[must_use]
+    pub const fn new(plugin: PluginName, outcome: Outcome) -> Self {
+        Self { plugin, outcome, took: Duration::ZERO, given: None, judgement: None }
+    }
+}
+
 /// What the policy said of one answer: for audit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {

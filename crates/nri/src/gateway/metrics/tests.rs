@@ -12,7 +12,7 @@ fn name(name: &str) -> PluginName {
 }
 
 fn consulted(plugin: &str, outcome: Outcome, millis: u64) -> Consulted {
-    Consulted { plugin: name(plugin), outcome, took: Duration::from_millis(millis), given: None }
+    Consulted { took: Duration::from_millis(millis), ..Consulted::new(name(plugin), outcome) }
 }
 
 fn relayed(event: Event, outcome: Relay<'_>, lost: &[Lost], metrics: &Metrics) {
