@@ -13,6 +13,7 @@
 //! | [`decision`] | decision lists over the arguments of a call |
 //! | [`bpf`] | compiled and live filters: the kernel's checks, an interpreter, and a reader into decision lists |
 //! | [`model`] | what a policy means on a host: every call's answer, and where that is not certain |
+//! | [`lint`] | what is worth a warning although it is no offence |
 //! | [`edit`] | adding, removing, setting and switching rules |
 //! | [`digest`] | what a proof about a policy is bound to |
 //! | [`outline`] | what a policy says on one ABI, sorted for people |
@@ -49,6 +50,7 @@ pub mod danger;
 pub mod decision;
 pub mod digest;
 pub mod edit;
+pub mod lint;
 mod members;
 pub mod model;
 pub mod order;
