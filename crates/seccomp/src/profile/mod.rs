@@ -67,6 +67,8 @@ pub fn from_value(value: Value, target: &Target) -> Result<Option<Policy>, Unrea
         Value::Null => Ok(None),
         Value::Object(mut object) => {
             if is_config(&object) {
+                // The only set that counts for this container.
+                let target = &target.with_bounding_set(&object);
                 return match object.shift_remove("linux") {
                     None | Some(Value::Null) => Ok(None),
                     Some(Value::Object(mut linux)) => {

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use serde_json::{Map, Value};
+
 use crate::settings::Host;
 use crate::term::Arch;
 
@@ -87,6 +89,14 @@ impl Target {
     /// Takes all capabilities away.
     pub fn drop_all_capabilities(&mut self) {
         self.capabilities.clear();
+    }
+
+    /// The same with the bounding set that a `config.json` has, if it has one.
+    pub(super) fn with_bounding_set(&self, config: &Map<String, Value>) -> Self {
+        let set = config.get("process").and_then(|process| process.pointer("/capabilities/bounding"));
+        let names = set.and_then(Value::as_array);
+        let capabilities = names.map(|names| names.iter().filter_map(Value::as_str).map(canonical).collect());
+        Self { capabilities: capabilities.unwrap_or_else(|| self.capabilities.clone()), ..*self }
     }
 
     /// Whether a word of `arches` means the native ABI: engines compare with Go's name for it.

@@ -137,6 +137,10 @@ fn conditions() {
         assert_eq!(policy.syscalls.len(), usize::from(expect), "{part} {condition}");
     }
     let text = profile(&rule("includes", json!({"caps": ["CAP_BPF"]})));
+    let mut config = json!({"process": {"capabilities": {"bounding": ["CAP_BPF"]}}, "linux": {}});
+    config["linux"]["seccomp"] = serde_json::from_str(&text).unwrap();
+    let config = read(config.to_string().as_bytes(), &target).unwrap().unwrap();
+    assert_eq!(config.syscalls.len(), 1, "the bounding set of the config.json counts");
     target.add_capability("bpf");
     assert_eq!(read(text.as_bytes(), &target).unwrap().unwrap().syscalls.len(), 1);
     target.drop_all_capabilities();

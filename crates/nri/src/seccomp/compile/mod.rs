@@ -9,11 +9,10 @@ use std::process::ExitCode;
 
 use nri_seccomp::bpf::{ByteOrder, Program};
 use nri_seccomp::policy::Policy;
-use nri_seccomp::profile::Target;
 use nri_seccomp::settings::Host;
 use serde_json::{Value, json};
 
-use super::input;
+use super::{input, target};
 use crate::failure::Failure;
 
 /// Show the program (classic BPF) that runc or crun would load for a policy on this machine
@@ -23,7 +22,7 @@ use crate::failure::Failure;
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  nri seccomp compile policy.json --runtime crun -o asm")]
 pub(crate) struct Args {
-    /// An OCI seccomp policy; `-` reads it from stdin
+    /// The file with the policy, of any form that `nri seccomp show` reads; `-` is stdin
     file: PathBuf,
     /// Whose way of loading a policy
     #[arg(long, value_name = "RUNTIME", default_value = "runc")]
@@ -31,6 +30,8 @@ pub(crate) struct Args {
     /// Form of the program
     #[arg(short, long, value_name = "FORMAT", default_value = "asm")]
     output: Output,
+    #[command(flatten)]
+    target: target::Options,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -74,10 +75,8 @@ pub(crate) fn main(args: &Args) -> ExitCode {
 fn compile(args: &Args) -> Result<Program, Failure> {
     let name = input::name(&args.file);
     let bad = |error: &dyn std::fmt::Display| Failure::usage(format!("{name}: {error}"));
-    let policy =
-        input::read(&args.file, &Target::new(Host::this().native()))?.map_err(|invalid| bad(&invalid))?;
+    let policy = input::read_valid(&args.file, &args.target.target(Host::this().native()))?;
     let policy = policy.ok_or_else(|| bad(&"no policy means no filter; there is nothing to compile"))?;
-    policy.check().map_err(|invalid| bad(&invalid))?;
     made(policy, args.runtime)
 }
 

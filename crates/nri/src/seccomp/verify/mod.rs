@@ -20,8 +20,8 @@ use self::container::Container;
 use self::report::{Found, Report};
 use self::status::Status;
 use self::trace::Trouble;
-use super::input;
 use super::options::Options;
+use super::{input, target};
 use crate::failure::Failure;
 
 /// Read the seccomp filters of a live process, and compare them with a policy
@@ -49,6 +49,8 @@ pub(crate) struct Args {
     /// Form of the answer
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Output,
+    #[command(flatten)]
+    target: target::Options,
     #[command(flatten)]
     options: Options,
 }
@@ -81,9 +83,9 @@ pub(crate) fn main(args: &Args) -> ExitCode {
 fn verify(args: &Args) -> Result<Report, Failure> {
     let container = args.container.as_deref().map(Container::find).transpose()?;
     let pid = container.as_ref().map(|container| container.pid).or(args.pid).unwrap_or_default();
-    let target = Target::new(args.options.host.native());
+    let target = args.target.target(args.options.host.native());
     let expected = match (&args.against, &container) {
-        (Some(file), _) => Some(expected(input::read(file, &target)?, &input::name(file))?),
+        (Some(file), _) => Some(input::read_valid(file, &target)?),
         (None, Some(container)) => Some(of_bundle(container, &target)?),
         (None, None) => None,
     };
@@ -143,10 +145,6 @@ fn compare(policy: Option<&Policy>, report: &Report, options: &Options) -> Resul
     first.ok_or_else(|| Failure::unavailable("nothing was compared"))
 }
 
-fn expected(input: input::Input, name: &str) -> Result<Option<Policy>, Failure> {
-    input.map_err(|invalid| Failure::usage(format!("{name}: {invalid}")))
-}
-
 /// The policy of the bundle that the runtime was given.
 fn of_bundle(container: &Container, target: &Target) -> Result<Option<Policy>, Failure> {
     let Some(bundle) = &container.bundle else {
@@ -155,7 +153,7 @@ fn of_bundle(container: &Container, target: &Target) -> Result<Option<Policy>, F
         ));
     };
     let file = bundle.join("config.json");
-    expected(input::read(&file, target)?, &input::name(&file))
+    input::read_valid(&file, target)
 }
 
 fn status(pid: i32) -> Result<Status, Failure> {
