@@ -36,7 +36,7 @@ impl fmt::Display for Position {
 /// that no 64-bit type holds.
 pub fn parse(bytes: &[u8]) -> Result<Value, Unreadable> {
     if bytes.len() > BYTES {
-        let message = format!("{} bytes, where a policy has at most {BYTES}", bytes.len());
+        let message = format!("larger than {BYTES} bytes, the most that is read");
         return Err(Unreadable { position: None, fault: Fault::Json(message) });
     }
     let left = Cell::new(VALUES);

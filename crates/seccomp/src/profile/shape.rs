@@ -19,13 +19,26 @@ use Shape::{List, Number32, Number64, Object, Text};
 const CONDITION: Shape =
     Object(&[("index", Number32), ("value", Number64), ("valueTwo", Number64), ("op", Text)]);
 
-const ENTRY: Shape =
-    Object(&[("names", List(&Text)), ("action", Text), ("errnoRet", Number32), ("args", List(&CONDITION))]);
+const ENTRY: Shape = Object(&[
+    ("names", List(&Text)),
+    ("name", Text),
+    ("action", Text),
+    ("errnoRet", Number32),
+    ("errno", Text),
+    ("args", List(&CONDITION)),
+    ("includes", WHEN),
+    ("excludes", WHEN),
+]);
+
+/// What an entry of a profile with conditions depends on.
+const WHEN: Shape = Object(&[("caps", List(&Text)), ("arches", List(&Text)), ("minKernel", Text)]);
 
 const POLICY: Shape = Object(&[
     ("defaultAction", Text),
     ("defaultErrnoRet", Number32),
+    ("defaultErrno", Text),
     ("architectures", List(&Text)),
+    ("archMap", List(&Object(&[("architecture", Text), ("subArchitectures", List(&Text))]))),
     ("flags", List(&Text)),
     ("listenerPath", Text),
     ("listenerMetadata", Text),

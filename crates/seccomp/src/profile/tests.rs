@@ -35,6 +35,10 @@ fn bad_input_has_its_position() {
             "{\"defaultAction\": \"X\", \"syscalls\": [{\"action\": \"X\", \"args\": [{\"op\": \"X\"}, {\"value\": \"1\"}]}]}",
             "syscalls[0].args[1].value: expected a whole number of 64 bits without sign at line 1, column 85",
         ),
+        (
+            "{\"defaultAction\": \"X\", \"syscalls\": [{\"name\": \"a\", \"excludes\": {\"caps\": 5}}]}",
+            "syscalls[0].excludes.caps: expected a list at line 1, column 72",
+        ),
         ("{\"flags\": [\"X\", null]}", "flags[1]: expected a string at line 1, column 17"),
         ("{\"ociVersion\": \"1\", \"linux\": 3}", "linux: expected an object at line 1, column 30"),
         (
