@@ -12,6 +12,7 @@
 //! | [`mod@compare`] | is a policy at least as restrictive as another? |
 //! | [`decision`] | decision lists over the arguments of a call |
 //! | [`bpf`] | compiled and live filters: the kernel's checks, an interpreter, and a reader into decision lists |
+//! | [`mod@merge`] | the policy that allows what two policies both allow |
 //! | [`model`] | what a policy means on a host: every call's answer, and where that is not certain |
 //! | [`lint`] | what is worth a warning although it is no offence |
 //! | [`edit`] | adding, removing, setting and switching rules |
@@ -52,6 +53,7 @@ pub mod digest;
 pub mod edit;
 pub mod lint;
 mod members;
+pub mod merge;
 pub mod model;
 pub mod order;
 pub mod outline;

@@ -6,6 +6,7 @@ mod diff;
 mod evidence;
 mod input;
 mod listen;
+mod merge;
 mod options;
 mod paragraph;
 mod show;
@@ -26,6 +27,7 @@ enum Command {
     Show(show::Args),
     Compare(compare::Args),
     Diff(diff::Args),
+    Merge(merge::Args),
     Compile(compile::Args),
     Verify(verify::Args),
     Listen(listen::Args),
@@ -45,6 +47,7 @@ pub(crate) fn main(args: &Args) -> ExitCode {
         Command::Show(args) => show::main(args),
         Command::Compare(args) => compare::main(args),
         Command::Diff(args) => diff::main(args),
+        Command::Merge(args) => merge::main(args),
         Command::Compile(args) => compile::main(args),
         Command::Verify(args) => verify::main(args),
         Command::Listen(args) => listen::main(args),
