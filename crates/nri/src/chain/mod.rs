@@ -8,18 +8,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nri_runtime::host::{self, Config, Created, Embedder, Given, Host, Socket, StartError, Stopped};
+use nri_runtime::host::{
+    self, Config, Created, Embedder, Given, Host, Identity, Socket, StartError, Stopped,
+};
 use nri_runtime::oci::{self, Resolvers};
 use nri_runtime::validate::Rejection;
 use nri_wire::api::{
     Container, CreateContainerRequest, PodSandbox, StopContainerRequest, ValidateContainerAdjustmentRequest,
 };
 use nri_wire::name::PluginName;
+use nri_wire::restrictions::RestrictionsResponse;
 use serde_json::Value;
 use tokio::time::Instant;
 
 pub(crate) use self::pod::{container_from, pod_for};
 use crate::failure::Failure;
+use crate::policy::lock::{self, InForce};
 use crate::record::Recorder;
 use crate::settings::run::Run;
 use crate::settings::{self, Command, plugin};
@@ -55,6 +59,8 @@ pub(crate) struct Options {
     /// Settings in TOML: these flags by name, and one table per plugin
     #[arg(long, value_name = "FILE", help_heading = "Plugins")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    policy: lock::Flags,
     /// The pod, as PodSandbox in JSON (default: from the spec's annotations, else made up)
     #[arg(long, value_name = "FILE")]
     pub(crate) pod: Option<PathBuf>,
@@ -63,6 +69,7 @@ pub(crate) struct Options {
 /// What is known before the first plugin starts: options and file together, every name checked.
 pub(crate) struct Plan {
     config: Config,
+    policies: InForce,
     validator: Validator,
     wait: usize,
     wait_timeout: Duration,
@@ -81,6 +88,7 @@ pub(crate) struct Chain {
 
 /// There is no other container to update or evict: what plugins ask for is recorded, if anything is, and fails.
 struct Alone {
+    policies: InForce,
     validator: Validator,
     recorder: Option<Arc<Recorder>>,
 }
@@ -90,6 +98,10 @@ impl Embedder for Alone {
         if let Some(recorder) = &self.recorder {
             recorder.asked(plugin, given);
         }
+    }
+
+    fn restrictions(&self, plugin: &PluginName, identity: &Identity) -> Option<RestrictionsResponse> {
+        self.policies.restrictions(plugin, identity)
     }
 
     fn validate(&self, request: &ValidateContainerAdjustmentRequest) -> Result<(), Rejection> {
@@ -132,7 +144,11 @@ impl Plan {
                 return Err(Failure::usage(format!("cannot use directory {}: {why}", dir.display())));
             }
         }
+        let paths = if options.policy.policy.is_empty() { &file.policy } else { &options.policy.policy };
+        let missing = options.policy.on_missing_policy.or(file.on_missing_policy);
+        let policies = InForce::named(paths, missing)?;
         let config = Config {
+            judge: policies.judge().clone(),
             runtime_name: "nri".to_owned(),
             launch: programs::named(plugins)?,
             plugin_dir,
@@ -148,6 +164,7 @@ impl Plan {
         };
         Ok(Self {
             config,
+            policies,
             validator: Validator::new(file.default_validator),
             wait: usize::try_from(wait).unwrap_or(usize::MAX),
             wait_timeout: options.wait_timeout.or(file.wait_timeout).unwrap_or(WAIT),
@@ -180,7 +197,8 @@ impl Plan {
     /// A socket or directory cannot be used, a plugin that was named did not become active, or too few connected.
     pub(crate) async fn start(self) -> Result<Chain, Failure> {
         let wanted: Vec<_> = self.config.launch.iter().map(|program| program.name.clone()).collect();
-        let embedder = Alone { validator: self.validator, recorder: self.recorder.clone() };
+        let embedder =
+            Alone { policies: self.policies, validator: self.validator, recorder: self.recorder.clone() };
         let host = Host::start(self.config, embedder).await.map_err(|error| match error {
             StartError::PluginDir(..) => Failure::usage(format!("failed to {error}")),
             _ => Failure::unavailable(format!("failed to {error}")),

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use nri_runtime::host::{Asking, Callback, Embedder, Given};
+use nri_runtime::host::{Asking, Callback, Embedder, Given, Identity};
 use nri_runtime::validate::Rejection;
 use nri_wire::api::{
     ContainerAdjustment, ContainerEviction, ContainerUpdate, PodSandbox, ValidateContainerAdjustmentRequest,
 };
 use nri_wire::limits::MESSAGE_MAX;
 use nri_wire::name::PluginName;
+use nri_wire::restrictions::RestrictionsResponse;
 use prost::Message as _;
 
 use super::Gateway;
@@ -44,6 +45,10 @@ impl Embedder for Bridge {
         if let Some(recorder) = &self.gateway.recorder {
             recorder.asked(plugin, given);
         }
+    }
+
+    fn restrictions(&self, plugin: &PluginName, identity: &Identity) -> Option<RestrictionsResponse> {
+        self.gateway.lock.now().restrictions(plugin, identity)
     }
 
     fn validate(&self, request: &ValidateContainerAdjustmentRequest) -> Result<(), Rejection> {

@@ -10,6 +10,7 @@
 //! | `record` | the recording, as one who watches |
 //! | [`seen`] | which containers went through it, as one who watches |
 //! | [`view`] | what can be seen from outside: control socket, metrics |
+//! | [`watch`] | whether policies have changed |
 //! | [`signals`], `reload` | what an operator asks of a running gateway |
 //! | [`notify`] | what the service manager is told |
 //! | [`limits`] | every limit |
@@ -29,6 +30,7 @@ mod reload;
 mod seen;
 mod signals;
 mod view;
+mod watch;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -38,7 +40,6 @@ use nri_runtime::host::{Config, Host, Listener};
 use nri_wire::api::{ContainerEviction, ContainerUpdate};
 use nri_wire::event::Event;
 use nri_wire::name::PluginName;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
@@ -50,6 +51,7 @@ use self::signals::{Signal, Signals};
 use self::view::View;
 use crate::control::Unseen;
 use crate::failure::Failure;
+use crate::policy::lock::{InForce, Lock};
 use crate::record::Recorder;
 use crate::settings::gateway::{Settings, Source};
 use crate::settings::plugin;
@@ -77,9 +79,11 @@ struct Gateway {
     host: OnceLock<(Host, Instant)>,
     /// What the host will be made of, until it is.
     config: Mutex<Option<Config>>,
-    link: watch::Sender<Link>,
+    link: tokio::sync::watch::Sender<Link>,
     updates: Updates,
     validator: Validator,
+    /// What plugins may change.
+    lock: Lock,
     observers: Vec<Arc<dyn Observer>>,
     /// One of the observers.
     seen: Option<Arc<Seen>>,
@@ -119,9 +123,14 @@ async fn run(mut gateway: Gateway) -> Result<Signal, Failure> {
     let engine = tokio::spawn(engine::attend(Arc::clone(&gateway)));
     let sender = tokio::spawn(send_updates(Arc::clone(&gateway)));
     let ready = tokio::spawn(announce(Arc::clone(&gateway)));
+    let mut changes = watch::Watch::of(&gateway.settings.policy)?;
     let signal = loop {
         let signal = tokio::select! {
             signal = signals.next() => signal,
+            Some(()) = changes.next() => {
+                gateway.take_policy();
+                continue;
+            }
             why = gateway.failed() => return Err(Failure::unavailable(why)),
         };
         match signal {
@@ -183,10 +192,12 @@ impl Gateway {
     fn new(args: &Args) -> Result<Self, Failure> {
         let settings = args.source.read()?;
         settings.check()?;
+        let lock = Lock::new(InForce::of_daemon(&settings.policy, settings.on_missing_policy)?);
         let config = Config {
             plugin_dir: settings.plugin_dir.clone(),
             plugin_config_dir: settings.plugin_config_dir.clone(),
             plugins: plugin::settings(settings.plugins.clone()),
+            judge: lock.now().judge().clone(),
             trace: crate::trace::from_environment(),
             ..Config::default()
         };
@@ -198,10 +209,11 @@ impl Gateway {
         Ok(Self {
             source: args.source.clone(),
             validator: Validator::new(settings.validator.clone()),
+            lock,
             settings,
             host: OnceLock::new(),
             config: Mutex::new(Some(config)),
-            link: watch::Sender::default(),
+            link: tokio::sync::watch::Sender::default(),
             updates: Updates::default(),
             observers,
             seen: None,

@@ -3,6 +3,8 @@
 use tracing::{info, warn};
 
 use super::{Gateway, notify};
+use crate::policy::lock::InForce;
+use crate::settings::gateway::Settings;
 use crate::settings::plugin;
 
 impl Gateway {
@@ -31,6 +33,7 @@ impl Gateway {
         if !restart.is_empty() {
             warn!("needs a restart to take effect: {}", restart.join(", "));
         }
+        self.read_policy(&new);
         self.validator.replace(new.validator);
         let plugins = plugin::settings(new.plugins);
         match (self.host(), &mut *self.config()) {
@@ -39,5 +42,36 @@ impl Gateway {
             (None, None) => {}
         }
         info!("the settings are read again");
+    }
+
+    /// Reads the policies again, which have changed.
+    pub(super) fn take_policy(&self) {
+        match self.source.read() {
+            Ok(settings) => self.read_policy(&settings),
+            Err(failure) => warn!("the policy stays as it is, since the settings cannot be read: {failure}"),
+        }
+    }
+
+    /// Puts the policies in force that these settings name. What does not load leaves the old ones in force.
+    fn read_policy(&self, settings: &Settings) {
+        match InForce::of_daemon(&settings.policy, settings.on_missing_policy) {
+            Ok(new) => {
+                let hash = new.hash().unwrap_or("none").to_owned();
+                if self.lock.now().hash() != new.hash() {
+                    info!("policy {hash} is in force");
+                }
+                let judge = new.judge().clone();
+                self.lock.replace(new);
+                match (self.host(), &mut *self.config()) {
+                    (Some(host), _) => host.set_judge(judge),
+                    (None, Some(config)) => config.judge = judge,
+                    (None, None) => {}
+                }
+            }
+            Err(failure) => {
+                let hash = self.lock.now().hash().unwrap_or("none").to_owned();
+                warn!("policy {hash} stays in force: {failure}");
+            }
+        }
     }
 }

@@ -71,6 +71,26 @@ pub(crate) fn enforce(paths: &[PathBuf]) -> Result<PolicySet, Failure> {
     })
 }
 
+/// What shows that the policies of some paths are still the same: of each file its path, device, inode, length and times.
+pub(crate) type Fingerprint = Vec<(PathBuf, Option<[i64; 5]>)>;
+
+/// As they are now. What cannot be looked at is so as well.
+pub(crate) fn fingerprint(paths: &[PathBuf]) -> Fingerprint {
+    let mut files: Vec<PathBuf> = paths.to_vec();
+    for path in paths {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        files.extend(entries.map(|entry| entry.path()).take(FILES));
+    }
+    files.sort();
+    let seen = |path: &PathBuf| {
+        let data = fs::metadata(path).ok()?;
+        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let changed = data.ctime().wrapping_mul(1_000_000_000).wrapping_add(data.ctime_nsec());
+        Some([signed(data.dev()), signed(data.ino()), signed(data.len()), changed, i64::from(data.mode())])
+    };
+    files.into_iter().map(|path| (path.clone(), seen(&path))).collect()
+}
+
 /// The policies in a folder, by name; `None` if it is none.
 fn folder(path: &Path, may_be_absent: bool) -> Result<Option<Vec<load::File>>, Failure> {
     let failed = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", path.display()));

@@ -3,7 +3,7 @@
 mod check;
 mod explain;
 pub(crate) mod file;
-pub(crate) mod flags;
+pub(crate) mod lock;
 mod render;
 
 use std::io::{IsTerminal as _, Write as _};

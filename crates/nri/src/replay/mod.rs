@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::failure::Failure;
-use crate::policy::flags::{self, Flags};
+use crate::policy::lock::{Flags, InForce};
 
 /// How much is read at once, in bytes: lines that are there already are worked on together.
 const BUFFER: usize = 1024 * 1024;
@@ -66,14 +66,14 @@ fn run(args: &Args) -> Result<bool, Failure> {
     let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let input = BufReader::with_capacity(BUFFER, open(&args.file)?);
     let missing = args.policy.on_missing_policy;
-    let judge = flags::judge(&flags::named(&args.policy.policy)?, missing);
+    let policies = InForce::named(&args.policy.policy, missing)?;
     let other = match args.against.as_slice() {
         [] => None,
-        paths => Some(flags::judge(&flags::named(paths)?, missing)),
+        paths => Some(InForce::named(paths, missing)?),
     };
     let decide = |number: usize, line: &[u8]| {
-        let decision = request::decide(number, line, &judge);
-        let other = other.as_ref().map(|other| request::decide(number, line, other));
+        let decision = request::decide(number, line, policies.judge());
+        let other = other.as_ref().map(|other| request::decide(number, line, other.judge()));
         work::Decided::new(&decision, other.as_ref())
     };
     let done = work::lines(input, &mut io::stdout().lock(), jobs, decide)

@@ -14,6 +14,7 @@ use super::validator::Validator;
 use super::{Command, read};
 use crate::control;
 use crate::failure::Failure;
+use crate::policy::lock::Missing;
 
 /// What flags or the file say; what they leave out has its default in [`Settings`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
@@ -32,6 +33,14 @@ pub(crate) struct Gateway {
     /// Directory of their configuration: NN-name.conf or name.conf
     #[arg(long, value_name = "DIR")]
     plugin_config_dir: Option<PathBuf>,
+    /// Policy that says what plugins may change: a file, or a directory of policies; may be given several times
+    /// [default: /etc/nri/policy.d]
+    #[arg(long, value_name = "FILE|DIR")]
+    #[serde(deserialize_with = "super::one_or_more_paths")]
+    policy: Vec<PathBuf>,
+    /// What becomes of changes of containers that no policy covers [default: allow]
+    #[arg(long, value_name = "allow|deny", hide_possible_values = true)]
+    on_missing_policy: Option<Missing>,
     /// Write every request, answer and decision to a file, for `nri replay`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -84,6 +93,9 @@ pub(crate) struct Settings {
     pub(crate) name: PluginName,
     pub(crate) state_dir: PathBuf,
     pub(crate) control: PathBuf,
+    /// Paths of policies. In force at once when they are read again, as the next.
+    pub(crate) policy: Vec<PathBuf>,
+    pub(crate) on_missing_policy: Option<Missing>,
     /// In force at once when they are read again.
     pub(crate) plugins: BTreeMap<String, Plugin>,
     /// In force at once when it is read again.
@@ -112,6 +124,8 @@ impl Gateway {
             listen: if self.listen.is_empty() { other.listen } else { self.listen },
             plugin_dir: self.plugin_dir.or(other.plugin_dir),
             plugin_config_dir: self.plugin_config_dir.or(other.plugin_config_dir),
+            policy: if self.policy.is_empty() { other.policy } else { self.policy },
+            on_missing_policy: self.on_missing_policy.or(other.on_missing_policy),
             record: self.record.or(other.record),
             record_secrets: self.record_secrets || other.record_secrets,
             metrics: self.metrics.or(other.metrics),
@@ -142,6 +156,8 @@ impl Gateway {
             listen: self.listen,
             plugin_dir: self.plugin_dir,
             plugin_config_dir: self.plugin_config_dir,
+            policy: self.policy,
+            on_missing_policy: self.on_missing_policy,
             record: self.record,
             record_secrets: self.record_secrets,
             metrics: self.metrics,

@@ -9,11 +9,12 @@ pub(crate) mod validator;
 
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nri_wire::name::PluginName;
-use serde::de::{Deserializer, Error};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::de::{DeTable, DeValue};
 
@@ -41,6 +42,8 @@ const KEYS: &[(&str, &[Command])] = {
         ("listen", &[Run, Adjust, Gateway]),
         ("plugin-dir", &[Run, Adjust, Gateway]),
         ("plugin-config-dir", &[Run, Adjust, Gateway]),
+        ("policy", &[Run, Adjust, Gateway]),
+        ("on-missing-policy", &[Run, Adjust, Gateway]),
         ("record", &[Run, Gateway]),
         ("record-secrets", &[Run, Gateway]),
         ("metrics", &[Gateway]),
@@ -145,6 +148,29 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         Some(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
         _ => Err(format!("invalid duration {text:?}: a number with ms, s or m is expected, such as \"2s\"")),
     }
+}
+
+/// A path, or a list of them.
+fn one_or_more_paths<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
+    struct Paths;
+
+    impl<'de> Visitor<'de> for Paths {
+        type Value = Vec<PathBuf>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a path or a list of paths")
+        }
+
+        fn visit_str<E: Error>(self, path: &str) -> Result<Vec<PathBuf>, E> {
+            Ok(vec![path.into()])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Vec<PathBuf>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(list))
+        }
+    }
+
+    from.deserialize_any(Paths)
 }
 
 fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::plugin::Plugin;
 use super::validator::Validator;
+use crate::policy::lock::Missing;
 
 /// Its content. `runtime` and the recording are for `nri run` alone.
 #[derive(Debug, Default, Deserialize)]
@@ -23,6 +24,9 @@ pub(crate) struct Run {
     pub(crate) wait: Option<u32>,
     #[serde(deserialize_with = "super::some_duration")]
     pub(crate) wait_timeout: Option<Duration>,
+    #[serde(deserialize_with = "super::one_or_more_paths")]
+    pub(crate) policy: Vec<PathBuf>,
+    pub(crate) on_missing_policy: Option<Missing>,
     pub(crate) record: Option<PathBuf>,
     pub(crate) record_secrets: bool,
     pub(crate) plugins: BTreeMap<String, Plugin>,
