@@ -3,7 +3,11 @@
 mod creation;
 mod fields;
 mod kit;
+mod matching;
+mod properties;
 mod sample;
+mod updates;
+mod whole;
 
 use nri_wire::api::ContainerAdjustment;
 use nri_wire::api::{Container, CreateContainerResponse};

@@ -256,7 +256,7 @@ fn removal(field: Field) -> Option<ContainerAdjustment> {
         Field::IoPriority => linux.io_priority = Some(LinuxIoPriority::default()),
         Field::Scheduler => linux.scheduler = Some(LinuxScheduler::default()),
         Field::BlockioClass => {
-            linux.resources.get_or_insert_default().blockio_class = Some(String::new().into())
+            linux.resources.get_or_insert_default().blockio_class = Some(String::new().into());
         }
         Field::RdtClass => linux.resources.get_or_insert_default().rdt_class = Some(String::new().into()),
         Field::RdtSchemata => {
