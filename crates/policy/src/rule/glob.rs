@@ -63,11 +63,7 @@ impl Glob {
         match self.kind {
             Kind::Literal => self.text == text,
             Kind::Text => matches(&self.text, text),
-            Kind::Path => {
-                let pattern: Vec<&str> = segments(&self.text);
-                let path: Vec<&str> = segments(text);
-                matches_segments(&pattern, &path)
-            }
+            Kind::Path => matches_segments(&self.text, text),
         }
     }
 
@@ -106,8 +102,9 @@ fn has_wildcard(pattern: &str) -> bool {
 }
 
 /// The root is one empty segment, like the start of every absolute path.
-fn segments(path: &str) -> Vec<&str> {
-    if path == "/" { vec![""] } else { path.split('/').collect() }
+fn segments(path: &str) -> std::str::Split<'_, char> {
+    let path = if path == "/" { "" } else { path };
+    path.split('/')
 }
 
 /// Goes through pattern and text together. At a mismatch the last `*` takes one character more: what an earlier one took
@@ -134,34 +131,32 @@ fn matches(pattern: &str, text: &str) -> bool {
 }
 
 /// The same over segments: `**` takes any number, at the end at least one.
-fn matches_segments(pattern: &[&str], path: &[&str]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut retry: Option<(usize, usize)> = None;
+fn matches_segments(pattern: &str, path: &str) -> bool {
+    let (mut pattern, mut path) = (segments(pattern), segments(path));
+    let mut retry: Option<(std::str::Split<'_, char>, std::str::Split<'_, char>)> = None;
     loop {
-        match (pattern.get(p), path.get(t)) {
-            (Some(&"**"), _) => {
-                let last = p + 1 == pattern.len();
-                if last {
-                    return t < path.len();
+        let (mut wanted, mut found) = (pattern.clone(), path.clone());
+        match (wanted.next(), found.next()) {
+            (Some("**"), first) => {
+                if wanted.clone().next().is_none() {
+                    return first.is_some();
                 }
-                p += 1;
-                retry = Some((p, t));
+                pattern = wanted;
+                retry = Some((pattern.clone(), path.clone()));
                 continue;
             }
-            (Some(wanted), Some(found)) if matches(wanted, found) => {
-                (p, t) = (p + 1, t + 1);
+            (Some(one), Some(other)) if matches(one, other) => {
+                (pattern, path) = (wanted, found);
                 continue;
             }
             (None, None) => return true,
             _ => {}
         }
-        match &mut retry {
-            Some((star, start)) if *start < path.len() => {
-                *start += 1;
-                (p, t) = (*star, *start);
-            }
-            _ => return false,
+        let Some((star, start)) = &mut retry else { return false };
+        if start.next().is_none() {
+            return false;
         }
+        (pattern, path) = (star.clone(), start.clone());
     }
 }
 
