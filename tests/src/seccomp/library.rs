@@ -16,6 +16,8 @@ use serde_json::Value;
 /// Whose way of loading a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
+    /// Before 1.2.
+    OldRunc,
     /// 1.2 and later: a binary tree for more than 32 names. Without its stub, which is not libseccomp's.
     Runc,
     /// Reads six conditions of a rule.
@@ -26,12 +28,13 @@ pub enum Driver {
 
 impl Driver {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Runc, Self::Crun, Self::Youki];
+    pub const ALL: [Self; 4] = [Self::OldRunc, Self::Runc, Self::Crun, Self::Youki];
 
     /// Its program.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::OldRunc => "runc 1.1",
             Self::Runc => "runc",
             Self::Crun => "crun",
             Self::Youki => "youki",

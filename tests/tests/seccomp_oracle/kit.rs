@@ -1,5 +1,7 @@
 //! What the tests share: how much, which policies, which calls.
 
+use nri_seccomp::syscall;
+use nri_seccomp::term::Arch;
 use nri_tests::random::Random;
 use nri_tests::seccomp::bpf::Call;
 use nri_tests::seccomp::compiler::{Compiled, Compiler};
@@ -39,14 +41,13 @@ impl Oracle {
         if host.iter().all(|arch| self.library.token(arch).is_some()) { host } else { HOSTS[0] }
     }
 
-    /// Calls that hit the values of these policies.
+    /// Calls that hit the values of these policies. Numbers are libseccomp's, but for the direct ones of calls that are
+    /// also behind `socketcall` or `ipc`, which it does not tell.
     pub(crate) fn calls(&self, policies: &[&Value], host: &[&str]) -> Calls {
-        Calls::new(
-            policies,
-            host,
-            |arch| self.library.token(arch),
-            |arch, name| self.library.number(arch, name),
-        )
+        let direct =
+            |arch: &str, name: &str| arch.parse().ok().and_then(|arch: Arch| syscall::number(arch, name));
+        let number = |arch: &str, name: &str| self.library.number(arch, name).or_else(|| direct(arch, name));
+        Calls::new(policies, host, |arch| self.library.token(arch), number)
     }
 
     /// The filter for a policy (null: none), without runc's stub.

@@ -4,10 +4,11 @@
 //! other random policies.
 
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "in a test a panic is how a failure is reported")]
-#![expect(clippy::print_stdout, reason = "the counts are worth knowing")]
 
 mod containers;
 mod kit;
 mod model;
 mod oracles;
+mod properties;
 mod reader;
+mod verdicts;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use nri_seccomp::model::hazard::Hazard;
 use nri_seccomp::model::{Key, Model, Reading};
-use nri_seccomp::policy::{Condition, Policy};
+use nri_seccomp::policy::{Condition, Entry, Policy};
 use nri_seccomp::settings::{Host, Runtime, Settings};
 use nri_seccomp::term::{Arch, Effect, Operator};
 use nri_tests::random::Random;
@@ -90,6 +90,7 @@ pub(crate) fn host(archs: &[&str]) -> Host {
 /// The model of a policy as a runtime loads it.
 pub(crate) fn model<'p>(policy: &'p Policy, archs: &[&str], driver: Driver) -> Model<'p> {
     let (runtime, reading) = match driver {
+        Driver::OldRunc => (Runtime::Plain, Reading::All),
         Driver::Runc => (Runtime::Runc, Reading::All),
         Driver::Crun => (Runtime::Plain, Reading::FirstSix),
         Driver::Youki => (Runtime::Youki, Reading::All),
@@ -193,16 +194,22 @@ fn renamed(policy: &Value) -> Value {
 /// decides a group, where the order of loading tells whether it is refused. On a 32-bit ABI a mask without lower half
 /// decides, too.
 fn has_hazard(policy: &Policy, host: &[&str], driver: Driver, letter: Hazard) -> bool {
-    let driver = if driver == Driver::Runc { Driver::Crun } else { driver };
+    let driver = if driver == Driver::Runc { Driver::OldRunc } else { driver };
     let has = |policy: &Policy| {
         let model = model(policy, host, driver);
         model.archs().any(|arch| model.abi(arch).groups().any(|(_, group)| group.hazards().contains(letter)))
     };
     let mask = |one: &Condition| if driver == Driver::Youki { one.value_two } else { one.value };
     let decides = |one: &Condition| one.op == Operator::MaskedEq && mask(one) & 0xffff_ffff == 0;
+    let is_conditional = |entry: &Entry| !entry.args.is_empty() && !entry.args.iter().any(decides);
     let mut rest = policy.clone();
-    rest.syscalls.retain(|entry| !entry.args.is_empty() && !entry.args.iter().any(decides));
-    has(policy) || has(&rest)
+    rest.syscalls.retain(is_conditional);
+    // What is behind these two has conditions of its own.
+    let mut behind = policy.clone();
+    for entry in behind.syscalls.iter_mut().filter(|entry| !is_conditional(entry)) {
+        entry.names.retain(|name| name != "socketcall" && name != "ipc");
+    }
+    has(policy) || has(&rest) || has(&behind)
 }
 
 /// What a filter returns for it.
