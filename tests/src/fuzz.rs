@@ -1,6 +1,8 @@
 //! Fuzz targets: plain functions that take any bytes and must return. `fuzz/` gives them to libFuzzer;
 //! `tests/tests/fuzz.rs` runs them on every machine, with the corpus and random bytes.
 
+mod seccomp;
+
 use std::time::{Duration, Instant};
 
 use nri_policy::document::load::{File, load};
@@ -16,6 +18,8 @@ use nri_wire::ttrpc::{Code, Message, MessageReader, Request, Response, Status};
 use nri_wire::version::{NriVersion, Semver, closest, infer, strip_git_suffix};
 use prost::Message as _;
 
+pub use seccomp::{fuzz_filters, fuzz_verdicts};
+
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
@@ -28,6 +32,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("connection", fuzz_connection),
     ("texts", fuzz_texts),
     ("policy", fuzz_policy),
+    ("verdicts", fuzz_verdicts),
+    ("filters", fuzz_filters),
 ];
 
 /// The frame reader: it loses no byte and invents none.

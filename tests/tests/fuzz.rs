@@ -114,6 +114,16 @@ fn policy() {
     run("policy");
 }
 
+#[test]
+fn verdicts() {
+    run("verdicts");
+}
+
+#[test]
+fn filters() {
+    run("filters");
+}
+
 /// Each target has its test above, its corpus, and its program in `fuzz/`.
 #[test]
 fn none_is_forgotten() {

@@ -201,15 +201,27 @@ fn has_hazard(policy: &Policy, host: &[&str], driver: Driver, letter: Hazard) ->
     };
     let mask = |one: &Condition| if driver == Driver::Youki { one.value_two } else { one.value };
     let decides = |one: &Condition| one.op == Operator::MaskedEq && mask(one) & 0xffff_ffff == 0;
-    let is_conditional = |entry: &Entry| !entry.args.is_empty() && !entry.args.iter().any(decides);
     let mut rest = policy.clone();
-    rest.syscalls.retain(is_conditional);
+    rest.syscalls = policy.syscalls.iter().flat_map(|entry| without(entry, decides)).collect();
     // What is behind these two has conditions of its own.
     let mut behind = policy.clone();
-    for entry in behind.syscalls.iter_mut().filter(|entry| !is_conditional(entry)) {
+    for entry in &mut behind.syscalls {
         entry.names.retain(|name| name != "socketcall" && name != "ipc");
     }
     has(policy) || has(&rest) || has(&behind)
+}
+
+/// The rules of an entry that do not decide a group, as entries.
+fn without(entry: &Entry, decides: impl Fn(&Condition) -> bool) -> Vec<Entry> {
+    let twice = |one: &Condition| entry.args.iter().filter(|other| other.index == one.index).count() > 1;
+    if entry.args.iter().any(twice) {
+        let single = |one: &Condition| Entry { args: vec![one.clone()], ..entry.clone() };
+        entry.args.iter().filter(|one| !decides(one)).map(single).collect()
+    } else if entry.args.iter().all(decides) {
+        Vec::new()
+    } else {
+        vec![entry.clone()]
+    }
 }
 
 /// What a filter returns for it.
