@@ -1,4 +1,4 @@
-//! `cargo xtask bench wire` and `bench gateway`: build both sides as they are published, and print the figures of
+//! `cargo xtask bench wire`, `bench gateway` and `bench seccomp`: build both sides as they are published, and print the figures of
 //! SPECIFICATION.md.
 
 use crate::{Failure, process, setup};
@@ -7,7 +7,8 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     match args.first().map(String::as_str) {
         Some("wire") => wire(args.get(1..).unwrap_or_default()),
         Some("gateway") => gateway(args.get(1..).unwrap_or_default()),
-        _ => Err("usage: cargo xtask bench wire|gateway [json]".to_owned()),
+        Some("seccomp") => seccomp(args.get(1..).unwrap_or_default()),
+        _ => Err("usage: cargo xtask bench wire|gateway|seccomp [json]".to_owned()),
     }
 }
 
@@ -19,6 +20,15 @@ fn gateway(args: &[String]) -> Result<(), Failure> {
     let mut bench = std::process::Command::new(folder.join("bench"));
     bench.arg("gateway").arg(go_program(".", "go-bench")?).arg(folder.join("nri")).args(args);
     process::run(&mut bench)
+}
+
+fn seccomp(args: &[String]) -> Result<(), Failure> {
+    setup::packages_for_tests()?;
+    setup::seccomp_profiles()?;
+    let mut build = process::cargo(&["build", "--release", "-q", "-p", "nri-tests"]);
+    process::run(build.args(["--bin", "bench", "--bin", "seccomp_compiler"]))?;
+    let mut bench = std::process::Command::new(crate::target().join("release/bench"));
+    process::run(bench.arg("seccomp").args(args))
 }
 
 fn go_is_there() -> Result<(), Failure> {

@@ -22,12 +22,17 @@ mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 /// What ends a task: a sentence for people that says what to do next.
 type Failure = String;
 
 /// Pods of the nightly churn test.
 const NIGHTLY_PODS: &str = "500";
+
+/// How long the oracles of seccomp run at night, and how much more than in CI a round of theirs tries.
+const NIGHTLY_ORACLES: Duration = Duration::from_secs(3600);
+const NIGHTLY_FACTOR: &str = "5";
 
 const HELP: &str = "\
 cargo xtask TASK
@@ -37,9 +42,9 @@ cargo xtask TASK
   setup     install what the tests need and a fresh machine lacks (test does it, too)
   gen       write the generated files of crates/wire and crates/seccomp (--check: only compare)
   tidy      check the rules that no lint knows
-  nightly   what takes too long for CI: the churn test with 500 pods, then fuzzing with a nightly toolchain
-            (seconds a target, 300; 0: no fuzzing)
-  bench     bench wire, bench gateway: measure against the Go reference and a floor
+  nightly   what takes too long for CI: the churn test with 500 pods, the seccomp oracles for an hour, then fuzzing
+            with a nightly toolchain (seconds a target, 300; 0: no fuzzing); nightly oracles [seconds]: only these
+  bench     bench wire, bench gateway: measure against the Go reference and a floor; bench seccomp: against z3
   engines   a plugin behind the gateway on real engines: containerd; --all: CRI-O and Docker, too
 ";
 
@@ -76,14 +81,18 @@ fn generate(args: &[String]) -> Result<(), Failure> {
     process::run(&mut command)
 }
 
-/// What takes too long for CI: the churn test with many pods, and each target of `fuzz/` under cargo-fuzz for a while.
+/// What takes too long for CI: the churn test with many pods, the oracles of seccomp, and each target of `fuzz/` under
+/// cargo-fuzz for a while.
 /// CI runs the same functions on stable, over their corpus.
 fn nightly(args: &[String]) -> Result<(), Failure> {
-    let seconds: u32 = match args.first() {
-        None => 300,
-        Some(text) => text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?,
-    };
+    let number = |text: &String| text.parse().map_err(|_| format!("{text:?} is no number of seconds"));
+    if args.first().is_some_and(|word| word == "oracles") {
+        let long = args.get(1).map(number).transpose()?;
+        return oracles(long.map_or(NIGHTLY_ORACLES, |seconds: u32| Duration::from_secs(seconds.into())));
+    }
+    let seconds: u32 = args.first().map(number).transpose()?.unwrap_or(300);
     churn()?;
+    oracles(NIGHTLY_ORACLES)?;
     if seconds == 0 { Ok(()) } else { fuzz(seconds) }
 }
 
@@ -97,6 +106,24 @@ fn churn() -> Result<(), Failure> {
         .env("NRI_TEST_CONTAINERD", setup::containerd(setup::CONTAINERD)?)
         .env("NRI_CHURN_PODS", NIGHTLY_PODS);
     process::run(&mut command)
+}
+
+/// The oracles of seccomp (`tests/tests/seccomp_oracle`), with other random policies each round.
+fn oracles(long: Duration) -> Result<(), Failure> {
+    setup::packages_for_tests()?;
+    setup::seccomp_profiles()?;
+    let start = Instant::now();
+    for seed in 1.. {
+        println!("== seccomp oracles, seed {seed}, {} s of {} s", start.elapsed().as_secs(), long.as_secs());
+        let mut command = process::cargo(&["test", "--release", "-q", "-p", "nri-tests", "--test"]);
+        command.args(["seccomp_oracle", "--", "--nocapture"]);
+        command.env("NRI_ORACLE_SEED", seed.to_string()).env("NRI_ORACLE_FACTOR", NIGHTLY_FACTOR);
+        process::run(&mut command)?;
+        if start.elapsed() >= long {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn fuzz(seconds: u32) -> Result<(), Failure> {

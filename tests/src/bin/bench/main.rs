@@ -1,4 +1,5 @@
-//! The measurements of SPECIFICATION.md: `cargo xtask bench wire` runs `bench compare`, `bench gateway` itself.
+//! The measurements of SPECIFICATION.md: `cargo xtask bench wire` runs `bench compare`, `bench gateway` and `bench seccomp`
+//! themselves.
 //!
 //! Every figure is a ratio within one run. Host and plugin are processes of their own, so that they can be pinned to one
 //! core; rounds of all competitors are interleaved, and medians over rounds are compared. A driver reads rounds from
@@ -13,6 +14,7 @@ mod gateway;
 mod host;
 mod ours;
 mod round;
+mod seccomp;
 
 use std::process::ExitCode;
 
@@ -29,13 +31,14 @@ fn main() -> ExitCode {
     let result = match words.as_slice() {
         ["compare", go, go_idle, idle, rest @ ..] => compare::run(go, go_idle, idle, rest.contains(&"json")),
         ["gateway", go, nri, rest @ ..] => gateway::run(go, nri, rest.contains(&"json")),
+        ["seccomp", rest @ ..] => seccomp::run(rest.contains(&"json")),
         ["host", socket, plugins, concurrency] => host::drive(socket, plugins, concurrency),
         ["idle-plugins", socket, count] => host::idle_plugins(socket, count),
         ["floor", socket] => floor::drive(socket),
         ["floor-peer", socket] => floor::serve(socket),
         ["wire", socket] => ours::wire(socket),
         ["plugin", socket] => ours::plugin(socket),
-        _ => Err("usage: bench compare GO GO-IDLE IDLE [json] | gateway GO NRI [json] | \
+        _ => Err("usage: bench compare GO GO-IDLE IDLE [json] | gateway GO NRI [json] | seccomp [json] | \
                   floor|floor-peer|wire|plugin SOCKET | host SOCKET PLUGINS CONCURRENCY | idle-plugins SOCKET N"
             .into()),
     };
