@@ -69,7 +69,7 @@ codes! {
         "`&name`, `*name`, `<<` and `!tag` make the text that is read differ from the text that is seen. They are not read in policies. Write the value out, or \
          use `extends` between levels.";
     E013, "not YAML",
-        "The text cannot be read from this place on. JSON is fine too. A file has at most 1 MiB, and at most 64 lists and mappings within each other.";
+        "The text cannot be read from this place on. JSON is fine too. A file has at most 1 MiB and 256 documents, and at most 64 lists and mappings within each other.";
     E020, "unknown kind or version",
         "The documents read here have `apiVersion: policy.nri-rs/v1alpha1` and the kind `PluginPolicy` or `PluginPolicyTest`. A newer version needs a newer `nri`.";
     E021, "unknown field or key",

@@ -4,6 +4,8 @@
 #[must_use]
 pub fn nearest<'w>(word: &str, among: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     const LONGEST: usize = 64;
+    /// Most words that are looked at; a policy may have names without end.
+    const TRIED: usize = 1000;
     let letters: Vec<char> = word.chars().take(LONGEST + 1).flat_map(char::to_lowercase).collect();
     if letters.is_empty() || letters.len() > LONGEST {
         return None;
@@ -15,6 +17,7 @@ pub fn nearest<'w>(word: &str, among: impl IntoIterator<Item = &'w str>) -> Opti
     };
     among
         .into_iter()
+        .take(TRIED)
         .filter(|candidate| *candidate != word)
         .map(|candidate| (distance(candidate), candidate))
         .filter(|(distance, _)| *distance <= most)

@@ -7,7 +7,9 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::node::{Node, Value};
-use super::policy::{Grant, Identity, Level, Match, Namespaces, Policy, Require};
+use super::policy::{FieldRule, Grant, Identity, Level, Match, Namespaces, Policy, Require};
+use super::source::Span;
+use crate::rule::FieldKey;
 use crate::rule::set::Set;
 
 /// How many digits messages show.
@@ -19,11 +21,19 @@ pub(crate) fn of(policies: &[Policy]) -> String {
     let mut policies: Vec<&Policy> = policies.iter().collect();
     policies.sort_by(|a, b| a.name.value.cmp(&b.name.value));
     for policy in policies {
-        let mut text = String::new();
-        write(&document(policy), &mut text);
-        text.push('\n');
-        hash.update(text);
+        hash.update(canonical(&document(policy)));
     }
+    hex(hash)
+}
+
+fn canonical(value: &Json) -> String {
+    let mut text = String::new();
+    write(value, &mut text);
+    text.push('\n');
+    text
+}
+
+fn hex(hash: Sha256) -> String {
     hash.finalize().iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
@@ -33,6 +43,7 @@ pub(crate) fn of(policies: &[Policy]) -> String {
 
 /// A policy with defaults filled in and sets expanded.
 fn document(policy: &Policy) -> Json {
+    let mut known = Rules::new();
     json!({
         "name": policy.name.value,
         "labels": policy.labels,
@@ -45,7 +56,7 @@ fn document(policy: &Policy) -> Json {
         "defaultLevel": policy.default_level.as_ref().map(|level| &level.value),
         "scope": {"namespaces": namespaces(&policy.scope.namespaces), "labels": policy.scope.labels},
         "identities": by_name(policy.identities.iter().map(|identity| (&*identity.name.value, self::identity(identity)))),
-        "levels": by_name(policy.levels.iter().map(|level| (&*level.name.value, self::level(level)))),
+        "levels": by_name(policy.levels.iter().map(|level| (&*level.name.value, self::level(level, &mut known)))),
         "invariants": policy.invariants.iter().map(|invariant| invariant.word()).collect::<Vec<_>>(),
         "require": policy.require.iter().map(require).collect::<Vec<_>>(),
         "limits": {
@@ -96,13 +107,13 @@ fn matches(found: &Match) -> Json {
     })
 }
 
-fn level(level: &Level) -> Json {
+fn level(level: &Level, known: &mut Rules) -> Json {
     json!({
         "requireProof": level.require_proof.as_ref().map_or("weak", |proof| proof.value.word()),
         "mayOverrideClient": level.may_override_client.unwrap_or(false),
         "mode": level.mode.map(mode),
         "onViolation": level.on_violation.map(on_violation),
-        "fields": by_name(level.fields.iter().map(|(key, rule)| (key.name(), self::rule(&rule.node)))),
+        "fields": by_name(level.fields.iter().map(|(key, rule)| (key.name(), digest(rule, known)))),
         "updates": by_name(level.updates.iter().map(|(kind, grant)| (kind.word(), self::grant(grant)))),
     })
 }
@@ -125,6 +136,18 @@ fn require(require: &Require) -> Json {
         })),
         "graceAfterBoot": require.grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX)),
     })
+}
+
+/// Digests of rules by their places: a rule that many levels inherit is looked at once.
+type Rules = BTreeMap<(Span, Option<FieldKey>), String>;
+
+/// A rule by its own digest.
+fn digest(rule: &FieldRule, known: &mut Rules) -> Json {
+    let place = (rule.key_at, rule.rule.as_ref().map(|rule| rule.key));
+    let digest = known
+        .entry(place)
+        .or_insert_with(|| hex(Sha256::new_with_prefix(canonical(&self::rule(&rule.node)))));
+    Json::from(digest.as_str())
 }
 
 /// A rule as written, the word `allow` as the rule that it stands for, sets with what they hold.

@@ -8,7 +8,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub use self::read::{BYTES, DEPTH, read};
+pub use self::read::{BYTES, DEPTH, DOCUMENTS, read};
 use super::source::Span;
 
 /// A value and where it stands.

@@ -15,6 +15,9 @@ pub const BYTES: usize = 1 << 20;
 /// Most mappings and lists within each other. Policies need about ten.
 pub const DEPTH: usize = 64;
 
+/// Most documents of a file.
+pub const DOCUMENTS: usize = 256;
+
 /// Reads the documents of a file. What is wrong goes to `out`; a document that is not YAML is left out, those after it
 /// are read.
 pub fn read(file: FileId, text: &str, out: &mut Diagnostics) -> Vec<Node> {
@@ -35,8 +38,14 @@ pub fn read(file: FileId, text: &str, out: &mut Diagnostics) -> Vec<Node> {
         block_nesting_limit: DEPTH,
     };
     let mut parser = Parser::new_from_str_with_options(text, options);
-    let mut documents = Vec::new();
+    let mut documents: Vec<Node> = Vec::new();
     loop {
+        if let Some(last) = documents.get(DOCUMENTS) {
+            let message = format!("more than {DOCUMENTS} documents in a file");
+            out.push(Diagnostic::new(Code::E013, first_of(last), "", message).label("not read from here on"));
+            documents.truncate(DOCUMENTS);
+            return documents;
+        }
         let mut tree = Tree { file, text, out: &mut *out, open: Vec::new(), root: None };
         match tree.document(&mut parser) {
             Ok(true) => documents.extend(tree.root.filter(|root| root.value != Value::Null)),
@@ -49,6 +58,11 @@ pub fn read(file: FileId, text: &str, out: &mut Diagnostics) -> Vec<Node> {
             }
         }
     }
+}
+
+/// The start of a document that may be long.
+fn first_of(root: &Node) -> Span {
+    root.entries().first().map_or(root.span, |entry| entry.key_span)
 }
 
 /// A document while it is read.
@@ -175,28 +189,28 @@ impl Tree<'_> {
         if plain && &*text == "<<" {
             self.refuse(span, "a merge key", "<<");
         }
-        let path = self.path_to(&text);
         let Some(Open { of: Of::Map { seen, key, .. }, end, .. }) = self.open.last_mut() else { return };
         *end = span.end;
         if plain && &*text == "<<" {
             *key = Some(Key::Dropped(text));
             return;
         }
-        match seen.entry(text.clone()) {
+        let first = match seen.entry(text.clone()) {
             btree_map::Entry::Vacant(place) => {
                 place.insert(span);
                 *key = Some(Key::Text(text, span));
+                return;
             }
-            btree_map::Entry::Occupied(first) => {
-                self.out.push(
-                    Diagnostic::new(Code::E011, span, path, format!("duplicate key {}", quoted(&text)))
-                        .label("given a second time")
-                        .related(*first.get(), "first given here")
-                        .help("remove one of them"),
-                );
-                *key = Some(Key::Dropped(text));
-            }
-        }
+            btree_map::Entry::Occupied(first) => *first.get(),
+        };
+        *key = Some(Key::Dropped(text.clone()));
+        let path = self.path();
+        self.out.push(
+            Diagnostic::new(Code::E011, span, path, format!("duplicate key {}", quoted(&text)))
+                .label("given a second time")
+                .related(first, "first given here")
+                .help("remove one of them"),
+        );
     }
 
     /// Puts a finished value where it belongs.
@@ -262,12 +276,6 @@ impl Tree<'_> {
                 Of::Map { key: None, .. } => {}
             }
         }
-        path
-    }
-
-    fn path_to(&self, key: &str) -> String {
-        let mut path = self.path();
-        join(&mut path, key);
         path
     }
 }

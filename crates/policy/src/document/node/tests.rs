@@ -111,6 +111,9 @@ fn limits() {
     let deep = "[".repeat(BYTES);
     let blocks: String = (0..700).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
     let keys = "a: 1\n".repeat(BYTES / 5);
+    let documents = "---\na: 1\n".repeat(DOCUMENTS + 2);
+    let (nodes, out) = parse(&documents);
+    assert_eq!((nodes.len(), out.errors()), (DOCUMENTS, 1));
     for text in [
         deep.as_str(),
         &blocks,
