@@ -52,7 +52,15 @@ fn flags() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in [&["--help"][..], &["run", "--help"], &["plugins", "--help"], &["gateway", "--help"]] {
+    for command in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["plugins", "--help"],
+        &["gateway", "--help"],
+        &["policy", "--help"],
+        &["policy", "check", "--help"],
+        &["policy", "explain", "--help"],
+    ] {
         let output = nri(command);
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(0));

@@ -9,6 +9,7 @@
 //! | `check`, `lint` | what no member shows alone: errors, warnings |
 //! | [`load`] | files to a [`load::PolicySet`] |
 //! | [`schema`] | the JSON Schema, from the same tables |
+//! | [`suite`] | documents of the kind `PluginPolicyTest` |
 //! | `hash` | what tells one set of policies from another |
 
 mod check;
@@ -24,6 +25,7 @@ mod rules;
 pub mod schema;
 mod shape;
 pub mod source;
+pub mod suite;
 #[cfg(test)]
 mod tests;
 mod walk;

@@ -180,6 +180,55 @@ pub(crate) static SPEC: Shape = Shape {
     ],
 };
 
+/// A document of the kind `PluginPolicyTest`.
+pub(crate) static TEST_DOCUMENT: Shape = Shape {
+    name: "a document of tests",
+    members: &[
+        required("apiVersion", Kind::Any, "policy.nri-rs/v1alpha1"),
+        required("kind", Kind::Any, "PluginPolicyTest"),
+        required("metadata", Kind::Object(&METADATA), "what the tests are called"),
+        required("spec", Kind::Object(&TESTS), "the tests"),
+    ],
+};
+
+static TESTS: Shape = Shape {
+    name: "`spec`",
+    members: &[
+        optional(
+            "policies",
+            Kind::List(&Kind::Name),
+            "policies, relative to this file; default every one beside it",
+        ),
+        required("tests", Kind::List(&Kind::Object(&TEST)), "what is tried"),
+    ],
+};
+
+static TEST: Shape = Shape {
+    name: "a test",
+    members: &[
+        required("name", Kind::Name, "what it shows"),
+        required("input", Kind::Any, "a line of `nri replay`"),
+        required("expect", Kind::Object(&EXPECT), "what it compares"),
+    ],
+};
+
+static EXPECT: Shape = Shape {
+    name: "`expect`",
+    members: &[
+        optional(
+            "outcome",
+            Kind::Words(&["unchanged", "adjusted", "rejected", "failed"]),
+            "the decision's outcome",
+        ),
+        optional("error", Kind::Text, "the error's kind"),
+        optional(
+            "refused",
+            Kind::List(&Kind::Any),
+            "a set of refusals, each by the members that it names; empty: none",
+        ),
+    ],
+};
+
 static SCOPE: Shape = Shape {
     name: "`scope`",
     members: &[

@@ -181,6 +181,29 @@ const SPECS: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// A rule in line 8, from column 9, and what is said.
+const RULES: &[(&str, &[&str])] = &[
+    ("env: {deny: [\"@loader\"]}", &["E022 8:22-8:31 spec.levels[0].fields.env.deny[0]"]),
+    ("sysctl: {allow: [\"@loader-injection\"]}", &["E022 8:26-8:45 spec.levels[0].fields.sysctl.allow[0]"]),
+    ("env: {allow: [{key: a}]}", &["E021 8:24-8:27 spec.levels[0].fields.env.allow[0].key"]),
+    ("\"@cpu\": {allow: [{}]}", &["E021 8:18-8:23 spec.levels[0].fields.@cpu.allow"]),
+    ("seccomp: {mode: warn}", &["E023 4:1-4:5 spec.levels[0].fields.seccomp"]),
+    ("seccomp: {localhost: listener}", &["E023 4:1-4:5 spec.levels[0].fields.seccomp"]),
+    ("pids.limit: maybe", &["E024 8:21-8:26 spec.levels[0].fields.pids.limit"]),
+    (
+        "env: {mode: enforced, ops: [ad]}",
+        &["E024 8:21-8:29 spec.levels[0].fields.env.mode", "E024 8:37-8:39 spec.levels[0].fields.env.ops[0]"],
+    ),
+    (
+        "mounts: {deny: [{source: \"/a/b**\"}]}",
+        &["E030 8:34-8:42 spec.levels[0].fields.mounts.deny[0].source"],
+    ),
+    ("memory.swap: {bound: {max: 3MiB}}", &["E031 8:36-8:40 spec.levels[0].fields.memory.swap.bound.max"]),
+    ("args: {bound: {max: 3}}", &["E032 8:16-8:21 spec.levels[0].fields.args.bound"]),
+    ("cpu.shares: {bound: {max: host}}", &["E032 8:30-8:33 spec.levels[0].fields.cpu.shares.bound.max"]),
+    ("env: {when: \"true\"}", &["E061 8:15-8:19 spec.levels[0].fields.env.when"]),
+];
+
 /// Whole texts, and what is said.
 const TEXTS: &[(&str, &[&str])] = &[
     // E013
@@ -215,6 +238,8 @@ const TEXTS: &[(&str, &[&str])] = &[
 #[test]
 fn errors_and_where_they_stand() {
     check(SPECS.iter().map(|(spec, expect)| (policy(spec), *expect)));
+    let rule = |rule: &str| policy(&format!("levels:\n  - name: a\n    fields:\n      {rule}"));
+    check(RULES.iter().map(|(text, expect)| (rule(text), *expect)));
     check(TEXTS.iter().map(|(text, expect)| ((*text).to_owned(), *expect)));
 }
 
@@ -249,9 +274,9 @@ fn files_that_cannot_be_trusted_or_read() {
 /// Every code that the reading of documents has is in a table here, or among the warnings; rules have theirs.
 #[test]
 fn every_error_is_here() {
-    let tables = SPECS.iter().map(|(_, expect)| expect).chain(TEXTS.iter().map(|(_, expect)| expect));
-    let lines: Vec<&str> = tables.flat_map(|expect| expect.iter().copied()).collect();
-    let elsewhere = ["E010", "E032", "E050", "E060", "E070"];
+    let tables = SPECS.iter().chain(RULES).chain(TEXTS);
+    let lines: Vec<&str> = tables.flat_map(|(_, expect)| expect.iter().copied()).collect();
+    let elsewhere = ["E010", "E050", "E060", "E070"];
     for info in CODES.iter().filter(|info| info.code.severity() == Severity::Error) {
         let count = lines.iter().filter(|line| line.starts_with(info.name)).count();
         assert!(count >= 2 || elsewhere.contains(&info.name), "{} has {count} cases", info.name);
