@@ -23,6 +23,7 @@ mod answer;
 mod apply;
 mod compiled;
 mod decide;
+mod rate;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -30,19 +31,21 @@ mod tighten;
 mod violation;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use nri_wire::name::PluginName;
 
 pub use self::answer::{Answer, Creation, Other, Scene, Target, Targets, Update};
 use self::compiled::{Policy, Source, compile};
 use self::decide::{Inquiry, unknown};
+use self::rate::Rates;
 pub use self::refusal::{Action, Judged, Refused};
 use self::tighten::Comparisons;
 use crate::change::{Change, Place, Recorded};
 use crate::document::load::PolicySet;
 use crate::host::{Host, NoHost};
 use crate::identity::Facts;
-use crate::rule::Access;
+use crate::rule::{Access, Mode};
 
 /// Judges answers by the policies in force. Cheap to clone; clones share what they remember of comparisons of seccomp
 /// policies, which no verdict depends on.
@@ -78,6 +81,9 @@ struct Rules {
     on_missing: OnMissing,
     host: Arc<dyn Host>,
     records: bool,
+    /// Whether what says nothing new is taken out of answers: not where nobody wrote a policy.
+    takes_out: bool,
+    rates: Rates,
     /// What is said where no policy has the container in its scope.
     uncovered: Source,
 }
@@ -155,9 +161,19 @@ impl Judge {
     pub fn new(set: &PolicySet, options: Options) -> Self {
         let Options { on_missing, host, records } = options;
         let policies = compile(set);
+        let takes_out = set.hash != PolicySet::compat().hash;
         let comparisons = Comparisons::new(&policies, &*host);
         let uncovered = Source { id: "on-missing-policy".into(), at: None };
-        Self(Some(Arc::new(Rules { policies, comparisons, on_missing, host, records, uncovered })))
+        Self(Some(Arc::new(Rules {
+            policies,
+            comparisons,
+            on_missing,
+            host,
+            records,
+            takes_out,
+            rates: Rates::default(),
+            uncovered,
+        })))
     }
 
     /// Whether verdicts list what is said about each change ([`Options::records`]).
@@ -187,6 +203,45 @@ impl Judge {
                 }
             })
             .collect()
+    }
+
+    /// Counts updates that a plugin asks for by itself. What comes back says which limits they exceed; with
+    /// [`Action::DropPlugin`] among it they do not count, and need not be judged.
+    #[must_use]
+    pub fn count_updates(
+        &self,
+        plugin: &PluginName,
+        facts: &Facts,
+        updates: usize,
+        now: Instant,
+    ) -> Vec<Refused> {
+        let Some(rules) = &self.0 else { return Vec::new() };
+        let updates = u64::try_from(updates).unwrap_or(u64::MAX);
+        let exceeds = |(number, policy): (usize, &Policy)| {
+            let limit = policy.limits.updates_per_second;
+            if rules.rates.admits(plugin.full(), number, updates, limit, now) {
+                return None;
+            }
+            let seat = policy.seat(plugin, facts);
+            Some(Refused {
+                plugin: plugin.full().to_owned(),
+                identity: seat.identity.map(str::to_owned),
+                level: seat.level.map(|level| level.name.to_string()),
+                field: "*".to_owned(),
+                key: String::new(),
+                op: None,
+                rule: format!("{}/limits/updatesPerSecond", policy.name),
+                at: None,
+                action: match policy.mode {
+                    Mode::Enforce => Action::DropPlugin,
+                    Mode::Warn => Action::Warn,
+                    Mode::Audit => Action::Audit,
+                },
+                reason: format!("updatesPerSecond is {limit}, and the plugin asks for more"),
+                counterexample: None,
+            })
+        };
+        rules.policies.iter().enumerate().filter_map(exceeds).collect()
     }
 
     /// Judges one answer.

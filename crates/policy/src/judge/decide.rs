@@ -224,7 +224,7 @@ impl<'q> Inquiry<'q> {
         for path in self.unknown.iter().filter(|path| self.update_of(path).is_none()) {
             self.change(&say, spot, &unknown(path, Place::Adjustment), false, decision);
         }
-        if !self.is_free(&say) {
+        if self.rules.takes_out && !self.is_free(&say) {
             decision.adjustment = Some(kept);
         }
     }
@@ -252,7 +252,7 @@ impl<'q> Inquiry<'q> {
                     kept.insert(change.entry);
                 }
             }
-            decision.updates.push(match (free, kept.is_empty()) {
+            decision.updates.push(match (free || !self.rules.takes_out, kept.is_empty()) {
                 (true, _) => Fate::Untouched,
                 (false, true) => Fate::Dropped,
                 (false, false) => Fate::Kept(kept),

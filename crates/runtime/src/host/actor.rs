@@ -259,7 +259,7 @@ impl Actor {
             }
             News::Ask { plugin, request, unknown, reply } => {
                 self.look_again(plugin);
-                drop(reply.send(self.core.handle_update_containers(plugin, request, &unknown)));
+                drop(reply.send(self.core.handle_update_containers(plugin, request, &unknown, now())));
             }
             News::Restrictions { plugin, request, reply } => {
                 self.look_again(plugin);

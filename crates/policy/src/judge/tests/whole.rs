@@ -335,3 +335,35 @@ fn the_short_form() {
     let verdict = Case::new(none()).answer(&judge(&[spec]), "10-a", answer, &());
     assert_eq!(lines(&verdict), ["seccomp add p0/securityProfileEditRule reject"]);
 }
+
+/// Updates of a plugin's own are counted by the second.
+#[test]
+fn floods_of_updates() {
+    let spec = |mode: &str| {
+        format!(
+            "{{mode: {mode}, limits: {{updatesPerSecond: 2}}, defaultLevel: l, levels: [{{name: l, fields: {{}}}}]}}"
+        )
+    };
+    let (plugin, now) = ("10-a".parse().unwrap(), std::time::Instant::now());
+    for (mode, expect) in [("enforce", "drop-plugin"), ("warn", "warn")] {
+        let judge = judge(&[&spec(mode)]);
+        assert_eq!(judge.count_updates(&plugin, Facts::nothing(), 2, now), []);
+        let refused = judge.count_updates(&plugin, Facts::nothing(), 1, now);
+        let found: Vec<_> = refused.iter().map(line).collect();
+        assert_eq!(found, [format!("* p0/limits/updatesPerSecond {expect}")]);
+    }
+}
+
+/// Where nobody wrote a policy everything counts as it is said.
+#[test]
+fn without_any_policy() {
+    use crate::document::load::PolicySet;
+    use crate::judge::Judge;
+    let judge = Judge::new(&PolicySet::compat(), Options::default());
+    let mut case = Case::new(Container { env: vec!["A=secret".into()], ..none() });
+    case.unknown = vec!["adjust.99".into()];
+    let verdict = case.adjust(&judge, env("A"));
+    assert_eq!((lines(&verdict).len(), left(&verdict)), (0, Some(env("A"))));
+    let changes = verdict.permitted.unwrap().changes().len();
+    assert_eq!(changes, 1);
+}

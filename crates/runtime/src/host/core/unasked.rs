@@ -1,6 +1,8 @@
 //! What plugins ask for on their own account: their own calls, the updates in their answers to Synchronize, and those in
 //! answers to events that they were told after the request was over. The policy judges it, the embedding runtime does it.
 
+use std::time::Instant;
+
 use nri_policy::judge::{self, Asked, Other, Refused};
 use nri_wire::api::UpdateContainersRequest;
 use nri_wire::event::display_name;
@@ -13,6 +15,24 @@ use crate::merge::{Unmerged, pass};
 impl Core {
     /// UpdateContainers: what the embedding runtime is to be asked.
     pub(crate) fn handle_update_containers(
+        &mut self,
+        id: PluginId,
+        request: UpdateContainersRequest,
+        unknown: &[String],
+        now: Instant,
+    ) -> Result<Permission, Refusal> {
+        if let Some(name) = self.plugins.get(&id).and_then(|plugin| plugin.name.clone()) {
+            let (facts, updates) = (self.identity(id).facts(), request.update.len());
+            let refused = self.setup.judge.count_updates(&name, &facts, updates, now);
+            refused.iter().for_each(log);
+            if refused.iter().any(|refused| refused.action >= judge::Action::DropPlugin) {
+                return Err(Refusal::Denied);
+            }
+        }
+        self.ask(id, request, unknown)
+    }
+
+    fn ask(
         &mut self,
         id: PluginId,
         request: UpdateContainersRequest,
@@ -32,7 +52,7 @@ impl Core {
         let Some(plugin) = self.plugins.get(&call.plugin) else { return };
         if let End::Answer(Answer::Stop(answer), unknown) = end {
             let request = UpdateContainersRequest { update: answer.update, ..Default::default() };
-            if let Ok(permission) = self.handle_update_containers(call.plugin, request, &unknown) {
+            if let Ok(permission) = self.ask(call.plugin, request, &unknown) {
                 self.apply(permission);
             }
         } else if !matches!(end, End::Answer(..)) {

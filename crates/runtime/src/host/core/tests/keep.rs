@@ -68,7 +68,10 @@ fn what_plugins_ask_for_by_themselves_is_shown() {
     (identity.uid, identity.container_id) = (Some(7), Some("x".to_owned()));
     let request =
         nri_wire::api::UpdateContainersRequest { update: vec![memory("x", 1)], ..Default::default() };
-    bench.core.handle_update_containers(a, request.clone(), &["update.linux.9".to_owned()]).unwrap();
+    bench
+        .core
+        .handle_update_containers(a, request.clone(), &["update.linux.9".to_owned()], bench.now)
+        .unwrap();
     let seen = notes.0.lock().unwrap();
     assert_eq!(seen.len(), 2);
     assert!(matches!(seen[0].1.said, Said::Synchronize(_)));

@@ -52,7 +52,7 @@ fn only_active_plugins_may_ask_for_updates() {
         let request = nri_wire::api::UpdateContainersRequest { update, evict: Vec::new() };
         bench
             .core
-            .handle_update_containers(plugin, request, &[])
+            .handle_update_containers(plugin, request, &[], bench.now)
             .map(|allowed| allowed.plugin.full().to_owned())
     };
     let a = bench.connect();
@@ -289,7 +289,7 @@ fn a_plugin_in_a_call_is_marked() {
     let a = bench.plugin("10-a", "CreateContainer");
     let ask = |bench: &mut Bench| {
         let request = nri_wire::api::UpdateContainersRequest::default();
-        bench.core.handle_update_containers(a, request, &[]).unwrap().in_call
+        bench.core.handle_update_containers(a, request, &[], bench.now).unwrap().in_call
     };
     assert!(!ask(&mut bench));
     let request = bench.create("c1");

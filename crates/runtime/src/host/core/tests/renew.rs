@@ -299,7 +299,7 @@ fn it_stays_active() {
     bench.renew(&[container("c1")]);
     assert_eq!(bench.core.active(), 1);
     let request = nri_wire::api::UpdateContainersRequest::default();
-    assert!(bench.core.handle_update_containers(a, request, &[]).unwrap().in_call);
+    assert!(bench.core.handle_update_containers(a, request, &[], bench.now).unwrap().in_call);
     bench.core.handle_shutdown(bench.now);
     bench.drain();
     bench.nod(a);
