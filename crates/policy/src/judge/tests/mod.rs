@@ -5,6 +5,7 @@ mod fields;
 mod kit;
 mod matching;
 mod properties;
+mod rate;
 mod sample;
 mod updates;
 mod whole;
