@@ -25,7 +25,7 @@ pub(crate) struct Gateway {
     engine_socket: Option<PathBuf>,
     /// Socket for plugins that connect by themselves; may be given several times
     #[arg(long, value_name = "[NAME=]PATH[,mode=0600][,group=G]", value_parser = super::socket)]
-    #[serde(deserialize_with = "super::socket::one_or_more")]
+    #[serde(deserialize_with = "super::list::one_or_more")]
     listen: Vec<Socket>,
     /// Directory of plugins to launch, named NN-name
     #[arg(long, value_name = "DIR")]
@@ -36,7 +36,7 @@ pub(crate) struct Gateway {
     /// Policy that says what plugins may change: a file, or a directory of policies; may be given several times
     /// [default: /etc/nri/policy.d]
     #[arg(long, value_name = "FILE|DIR")]
-    #[serde(deserialize_with = "super::one_or_more_paths")]
+    #[serde(deserialize_with = "super::list::one_or_more")]
     policy: Vec<PathBuf>,
     /// What becomes of changes of containers that no policy covers [default: allow]
     #[arg(long, value_name = "allow|deny", hide_possible_values = true)]

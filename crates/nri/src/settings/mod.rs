@@ -2,6 +2,7 @@
 //! (cli.md, "Configuration file"). A flag on the command line overrides the file.
 
 pub(crate) mod gateway;
+mod list;
 pub(crate) mod plugin;
 pub(crate) mod run;
 mod socket;
@@ -9,12 +10,11 @@ pub(crate) mod validator;
 
 use std::fmt;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use nri_wire::name::PluginName;
-use serde::de::value::SeqAccessDeserializer;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error};
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::de::{DeTable, DeValue};
 
@@ -150,29 +150,6 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A path, or a list of them.
-fn one_or_more_paths<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
-    struct Paths;
-
-    impl<'de> Visitor<'de> for Paths {
-        type Value = Vec<PathBuf>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a path or a list of paths")
-        }
-
-        fn visit_str<E: Error>(self, path: &str) -> Result<Vec<PathBuf>, E> {
-            Ok(vec![path.into()])
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Vec<PathBuf>, A::Error> {
-            Vec::deserialize(SeqAccessDeserializer::new(list))
-        }
-    }
-
-    from.deserialize_any(Paths)
-}
-
 fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(from)?;
     duration(&text).map(Some).map_err(D::Error::custom)
@@ -242,7 +219,7 @@ mod tests {
         );
         gateway(
             "listen = 1\n",
-            "f.toml:1:10: invalid type: integer `1`, expected a socket or a list of sockets",
+            "f.toml:1:10: invalid type: integer `1`, expected a socket or a list of them",
         );
     }
 

@@ -19,12 +19,12 @@ pub(crate) struct Run {
     pub(crate) plugin: Vec<String>,
     pub(crate) plugin_dir: Option<PathBuf>,
     pub(crate) plugin_config_dir: Option<PathBuf>,
-    #[serde(deserialize_with = "super::socket::one_or_more")]
+    #[serde(deserialize_with = "super::list::one_or_more")]
     pub(crate) listen: Vec<Socket>,
     pub(crate) wait: Option<u32>,
     #[serde(deserialize_with = "super::some_duration")]
     pub(crate) wait_timeout: Option<Duration>,
-    #[serde(deserialize_with = "super::one_or_more_paths")]
+    #[serde(deserialize_with = "super::list::one_or_more")]
     pub(crate) policy: Vec<PathBuf>,
     pub(crate) on_missing_policy: Option<Missing>,
     pub(crate) record: Option<PathBuf>,

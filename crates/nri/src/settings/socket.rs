@@ -1,11 +1,10 @@
 //! Sockets for plugins, as flags and files name them: `[NAME=]PATH[,mode=0600][,group=G]` (cli.md, "nri gateway").
 
-use std::fmt;
 use std::fs;
 
 use nri_runtime::host::Socket;
-use serde::de::value::SeqAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+
+use super::list::Entry;
 
 /// Reads one.
 ///
@@ -65,50 +64,11 @@ fn number(groups: &str, name: &str) -> Option<u32> {
     line.split(':').nth(2)?.parse().ok()
 }
 
-/// In a file: one, or a list of them.
-pub(super) fn one_or_more<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Socket>, D::Error> {
-    from.deserialize_any(Sockets)
-}
+impl Entry for Socket {
+    const WHAT: &'static str = "a socket";
 
-struct Sockets;
-
-impl<'de> Visitor<'de> for Sockets {
-    type Value = Vec<Socket>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a socket or a list of sockets")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        Entry.visit_str(text).map(|One(socket)| vec![socket])
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-        let sockets = Vec::<One>::deserialize(SeqAccessDeserializer::new(list))?;
-        Ok(sockets.into_iter().map(|One(socket)| socket).collect())
-    }
-}
-
-/// An entry of the list, read by a visitor of its own, so that an error has the entry's place.
-struct One(Socket);
-
-impl<'de> Deserialize<'de> for One {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_str(Entry)
-    }
-}
-
-struct Entry;
-
-impl Visitor<'_> for Entry {
-    type Value = One;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a socket")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<One, E> {
-        parse(text).map(One).map_err(E::custom)
+    fn read(text: &str) -> Result<Self, String> {
+        parse(text)
     }
 }
 
