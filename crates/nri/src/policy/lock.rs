@@ -18,6 +18,7 @@ use crate::failure::Failure;
 
 /// The flags of commands that judge.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+#[group(id = "policy-flags")]
 pub(crate) struct Flags {
     /// Policy that says what plugins may change: a file, or a directory of policies; may be given several times
     #[arg(long, value_name = "FILE|DIR", help_heading = "Policy")]
