@@ -38,6 +38,11 @@ pub(crate) fn plain(text: &str) -> String {
     plain
 }
 
+/// A whole line with text of others in it, without anything that a terminal would act upon.
+pub(crate) fn on_terminal(line: &str) -> String {
+    line.chars().map(|c| if is_acted_upon(c) { '\u{fffd}' } else { c }).collect()
+}
+
 /// Whether a terminal does something at this character, or shows what follows in another place.
 pub(crate) fn is_acted_upon(c: char) -> bool {
     c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c)

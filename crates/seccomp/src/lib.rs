@@ -23,6 +23,21 @@
 //! | [`danger`] | why a syscall matters |
 //! | [`syscall`] | names and numbers on every ABI |
 //!
+//! Is a new profile at least as restrictive as an old one?
+//!
+//! ```
+//! use nri_seccomp::compare::{Relation, compare};
+//! use nri_seccomp::profile::{self, Target};
+//! use nri_seccomp::settings::{Host, Settings};
+//!
+//! let target = Target::this();
+//! let old = profile::read(br#"{"defaultAction": "SCMP_ACT_ALLOW"}"#, &target)?;
+//! let new = profile::read(br#"{"defaultAction": "SCMP_ACT_LOG"}"#, &target)?;
+//! let found = compare(old.as_ref(), new.as_ref(), &Host::this(), &Settings::default());
+//! assert_eq!(found.relation, Relation::Tighter);
+//! # Ok::<(), nri_seccomp::profile::Unreadable>(())
+//! ```
+//!
 //! Pure: no I/O, and nothing about NRI.
 //!
 //! ```

@@ -8,7 +8,7 @@ use nri_seccomp::term::{Arch, Flag};
 
 use super::Shown;
 use crate::seccomp::paragraph;
-use crate::table::plain;
+use crate::table::{on_terminal, plain};
 
 /// Columns of a line that says old and new side by side.
 const WIDTH: usize = 100;
@@ -19,13 +19,13 @@ pub(super) fn text(shown: &Shown<'_>) -> String {
     let relation = shown.comparison.relation;
     let verdict =
         if relation.accepts() { relation.as_str().to_owned() } else { relation.as_str().to_uppercase() };
-    let mut text = format!("old      {}\nnew      {}\n", plain(old), plain(new));
+    let mut text = format!("old      {}\nnew      {}\n", on_terminal(old), on_terminal(new));
     let reason = shown
         .comparison
         .reason
         .as_deref()
         .unwrap_or("the new policy is at least as restrictive as the old one");
-    text.push_str(&paragraph::hanging("verdict  ", &format!("{verdict}: {reason}")));
+    text.push_str(&paragraph::hanging("verdict  ", &on_terminal(&format!("{verdict}: {reason}"))));
     text.push('\n');
     for change in &shown.changes.list {
         text.push_str(&line(change));
@@ -70,7 +70,10 @@ fn line(change: &Change) -> String {
             for (word, lines) in [("old", old), ("new", new)] {
                 for (at, line) in lines.iter().enumerate() {
                     let word = if at == 0 { word } else { "" };
-                    text.push_str(&paragraph::hanging(&format!("             {word:4} "), &plain_line(line)));
+                    text.push_str(&paragraph::hanging(
+                        &format!("             {word:4} "),
+                        &on_terminal(line),
+                    ));
                 }
             }
             text
@@ -79,10 +82,10 @@ fn line(change: &Change) -> String {
     if let Some(example) = change.example.as_ref().filter(|call| call.args.iter().any(|arg| *arg != 0)) {
         let example =
             format!("{} on {}: {} → {}", example.text(), example.arch.short(), example.old, example.new);
-        text.push_str(&paragraph::hanging("             e.g. ", &example));
+        text.push_str(&paragraph::hanging("             e.g. ", &on_terminal(&example)));
     }
     if let Some(note) = &change.note {
-        text.push_str(&paragraph::hanging("             ", note));
+        text.push_str(&paragraph::hanging("             ", &on_terminal(note)));
     }
     if change.direction == Direction::Behaviour && change.subject == Subject::Default {
         text.push_str(
@@ -108,11 +111,6 @@ fn subject(change: &Change) -> String {
         Subject::Flag(flag) => format!("flag {}", flag.as_str().trim_start_matches("SECCOMP_FILTER_FLAG_")),
         Subject::Listener => "listener".to_owned(),
     }
-}
-
-/// A policy's own text may stand in it.
-fn plain_line(line: &str) -> String {
-    line.chars().map(|c| if crate::table::is_acted_upon(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// Why what loosens matters: each reason once, with all that it is about.

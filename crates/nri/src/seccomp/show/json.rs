@@ -1,5 +1,6 @@
 //! The same as one JSON object.
 
+use nri_seccomp::lint::Lint;
 use nri_seccomp::model::Key;
 use nri_seccomp::model::group::Group;
 use nri_seccomp::model::hazard::Hazard;
@@ -14,7 +15,7 @@ use crate::seccomp::evidence::effect;
 
 /// The object.
 pub(super) fn json(shown: &Shown<'_>) -> Value {
-    let Shown { policy, model, outline } = shown;
+    let Shown { policy, model, outline, lints } = shown;
     let arch = outline.arch;
     let flags = model.flags_in_force();
     let abi = model.abi(arch);
@@ -41,6 +42,8 @@ pub(super) fn json(shown: &Shown<'_>) -> Value {
         syscalls.push((*name, object));
     }
     syscalls.sort_by_key(|(name, _)| *name);
+    let lint = |lint: &Lint| json!({"path": lint.path, "message": lint.warning.to_string()});
+    let lints: Vec<Value> = lints.iter().map(lint).collect();
     json!({
         "version": 1,
         "arch": arch.as_str(),
@@ -55,6 +58,7 @@ pub(super) fn json(shown: &Shown<'_>) -> Value {
         "asDefault": outline.repeats,
         "absent": outline.absent,
         "unknown": outline.unknown,
+        "lints": lints,
     })
 }
 

@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use nri_seccomp::lint::{Lint, lints};
 use nri_seccomp::model::{Model, Reading};
 use nri_seccomp::outline::Outline;
 use nri_seccomp::policy::Policy;
@@ -62,8 +63,10 @@ fn show(args: &Args) -> Result<(), Failure> {
             let settings = Settings::default();
             let model = Model::new(Some(&policy), &host, &settings, Reading::All)
                 .map_err(|invalid| Failure::usage(format!("{name}: {invalid}")))?;
-            let shown =
-                Shown { outline: Outline::new(&policy, &model, arch), policy: &policy, model: &model };
+            let lints = lints(&policy, &host, &settings)
+                .map_err(|invalid| Failure::usage(format!("{name}: {invalid}")))?;
+            let outline = Outline::new(&policy, &model, arch);
+            let shown = Shown { outline, policy: &policy, model: &model, lints };
             match args.output {
                 super::Output::Text => text::text(&shown),
                 super::Output::Json => format!("{}\n", json::json(&shown)),
@@ -80,6 +83,8 @@ struct Shown<'p> {
     policy: &'p Policy,
     model: &'p Model<'p>,
     outline: Outline<'p>,
+    /// What is easily overlooked.
+    lints: Vec<Lint>,
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@ fn policy() -> Policy {
 fn shown(arch: Arch, check: impl FnOnce(&Shown<'_>)) {
     let policy = policy();
     let model = Model::new(Some(&policy), &Host::x86_64(), &Settings::default(), Reading::All).unwrap();
-    check(&Shown { outline: Outline::new(&policy, &model, arch), policy: &policy, model: &model });
+    let lints = lints(&policy, &Host::x86_64(), &Settings::default()).unwrap();
+    check(&Shown { outline: Outline::new(&policy, &model, arch), policy: &policy, model: &model, lints });
 }
 
 #[test]
@@ -52,11 +53,18 @@ not on this ABI  (1)
 
 unknown names  (1)
   raed
+
+worth a look  (3)
+  architectures[0]: SCMP_ARCH_X86 opens a second door to every call
+  syscalls[0].names[3]: no ABI has a syscall raed, so that it has no effect
+  syscalls[5].action: this is the default action, so that the entry has no effect
 ";
         assert_eq!(text::text(shown), expect);
     });
     shown(Arch::X32, |shown| {
-        assert!(text::text(shown).ends_with("x32 is not in the filter: every call there ends the thread.\n"));
+        assert!(
+            text::text(shown).contains("\nx32 is not in the filter: every call there ends the thread.\n")
+        );
     });
 }
 
@@ -84,5 +92,6 @@ fn for_programs() {
             })
         );
         assert_eq!(json["unknown"], json!(["raed"]));
+        assert_eq!(json["lints"][0]["path"], "architectures[0]");
     });
 }

@@ -7,10 +7,27 @@ use nri_seccomp::wording;
 
 use super::Shown;
 use crate::seccomp::paragraph;
-use crate::table::plain;
+use crate::table::{on_terminal, plain};
+
+/// Warnings that are shown; a policy can have one for each of its names.
+const WARNINGS: usize = 40;
 
 /// The whole table.
 pub(super) fn text(shown: &Shown<'_>) -> String {
+    let mut text = calls(shown);
+    if !shown.lints.is_empty() {
+        let _ = write!(text, "\nworth a look  ({})\n", shown.lints.len());
+        for lint in shown.lints.iter().take(WARNINGS) {
+            text.push_str(&paragraph::hanging("  ", &on_terminal(&lint.to_string())));
+        }
+        if let Some(more) = shown.lints.len().checked_sub(WARNINGS).filter(|more| *more > 0) {
+            let _ = writeln!(text, "  and {more} more: -o json has them all");
+        }
+    }
+    text
+}
+
+fn calls(shown: &Shown<'_>) -> String {
     let mut text = head(shown);
     let outline = &shown.outline;
     if !shown.model.abi(outline.arch).is_in_filter() {
@@ -56,7 +73,7 @@ pub(super) fn text(shown: &Shown<'_>) -> String {
 }
 
 fn head(shown: &Shown<'_>) -> String {
-    let Shown { policy, model, outline } = shown;
+    let Shown { policy, model, outline, .. } = shown;
     let archs: Vec<&str> = model.archs().map(Arch::short).collect();
     let flags = if policy.flags.is_empty() {
         "none, which means SPEC_ALLOW with runc and crun".to_owned()
