@@ -1,6 +1,6 @@
 //! Independent oracles for seccomp: random policies, libseccomp, an interpreter of what it emits, a solver.
 //!
-//! Nothing here uses `nri-seccomp`; policies are plain JSON and answers are what a filter returns.
+//! Nothing here asks `nri-seccomp` for an answer; policies are plain JSON and answers are what a filter returns.
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -10,6 +10,7 @@
 //! | [`compiler`] | the same in a process of its own: libseccomp may never come back |
 //! | [`bpf`] | an interpreter |
 //! | [`filter`] | what stands in a container, and its decision graphs |
+//! | [`install`] | programs under filters of our own |
 //! | [`installed`] | filters of live processes |
 //! | [`order`] | which change of an answer loosens |
 //! | [`solver`] | z3, asked about pairs of programs |
@@ -17,6 +18,7 @@
 pub mod bpf;
 pub mod compiler;
 pub mod filter;
+pub mod install;
 pub mod installed;
 pub mod library;
 pub mod order;
