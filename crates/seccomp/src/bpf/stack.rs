@@ -135,13 +135,13 @@ impl Table {
     }
 }
 
-/// The numbers of an ABI. x86_64 and x32 are told apart by bit 30; libseccomp gives everything from there on to x32, and the
-/// kernel runs nothing beyond.
+/// The numbers of an ABI. x86_64 and x32 are told apart by bit 30, and negative numbers are left out there: libseccomp takes
+/// them for x32, runc's stub takes some for x86_64, and the kernel runs none of them.
 pub(super) fn numbers(arch: Arch) -> RangeInclusive<u32> {
     const X32: u32 = 1 << 30;
     match arch {
         Arch::X86_64 => 0..=X32 - 1,
-        Arch::X32 => X32..=u32::MAX - 1,
+        Arch::X32 => X32..=2 * X32 - 1,
         _ => 0..=u32::MAX - 1,
     }
 }

@@ -65,10 +65,8 @@ impl Stub {
     pub fn border(&self, arch: Arch) -> Option<u32> {
         let table = Stack::new(vec![self.program.clone()]).read(arch);
         let refuses = |list: &List| list.iter().all(|path| path.effect == Effect::Errno(38));
-        // Negative numbers are no calls, and which of them a stub lets pass tells nothing.
-        let calls =
-            table.ranges().iter().rev().skip_while(|range| *range.numbers.start() > i32::MAX.cast_unsigned());
-        let above = calls.take_while(|range| range.list.as_ref().is_ok_and(refuses)).last()?;
+        let above =
+            table.ranges().iter().rev().take_while(|range| range.list.as_ref().is_ok_and(refuses)).last()?;
         above.numbers.start().checked_sub(1)
     }
 }
