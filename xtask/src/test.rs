@@ -38,6 +38,13 @@ const STEPS: &[Step] = &[
         check(t, &mut process::cargo(&["check", "-q", "-p", "nri-wire", "--no-default-features"]))?;
         check(t, &mut process::cargo(&["check", "-q", "-p", "nri-plugin"]))
     }),
+    ("nri with libseccomp", |t| {
+        if !std::path::Path::new("/usr/include/seccomp.h").exists() {
+            t.skipped.push("skipped: nri seccomp compile; install libseccomp-dev".to_owned());
+            return Ok(());
+        }
+        tests(t, &mut process::cargo(&["test", "-q", "-p", "nri", "--features", "libseccomp", "compile"]))
+    }),
     ("documentation", |t| {
         let mut command = process::cargo(&["doc", "-q", "--workspace", "--no-deps"]);
         check(t, command.env("RUSTDOCFLAGS", "-D warnings"))

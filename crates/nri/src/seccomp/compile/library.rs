@@ -145,3 +145,56 @@ fn action(effect: Effect) -> ScmpAction {
 fn said(what: &str, error: &dyn std::fmt::Display) -> String {
     format!("{what}: {error}")
 }
+
+#[cfg(test)]
+mod tests {
+    use nri_seccomp::bpf::{Filters, Stack, compare};
+    use nri_seccomp::compare::Relation;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn policy(json: &Value) -> Policy {
+        Policy::from_json(json).unwrap()
+    }
+
+    /// What comes out is what the model says a runtime makes of it, stub and all.
+    #[test]
+    fn the_model_agrees() {
+        let rule = |op: &str, value: u64| json!({"index": 0, "value": value, "valueTwo": 4, "op": op});
+        let names: Vec<String> = (0..60).map(|at| format!("name{at}")).collect();
+        for json in [
+            json!({"defaultAction": "SCMP_ACT_ALLOW"}),
+            json!({"defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": [{"names": ["read", "write"], "action": "SCMP_ACT_LOG"}]}),
+            json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"], "syscalls": [
+                {"names": ["socket", "mkdir"], "action": "SCMP_ACT_ALLOW", "args": [rule("SCMP_CMP_NE", 40)]},
+                {"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [rule("SCMP_CMP_EQ", 8), rule("SCMP_CMP_GT", 1 << 33)]},
+                {"names": ["keyctl"], "action": "SCMP_ACT_TRACE", "errnoRet": 7, "args": [rule("SCMP_CMP_MASKED_EQ", 6)]},
+                {"names": names, "action": "SCMP_ACT_ALLOW"},
+                {"names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 2}]}),
+        ] {
+            let policy = policy(&json);
+            let host = Host::this();
+            for runtime in [Runtime::Runc, Runtime::Crun] {
+                let program = compile(policy.clone(), runtime).unwrap();
+                let mut settings = Settings::default();
+                settings.set("errno", "exact").unwrap();
+                settings.set("runtime", if runtime == Runtime::Runc { "runc" } else { "plain" }).unwrap();
+                let model = Model::new(Some(&policy), &host, &settings, Reading::All).unwrap();
+                let filters = Filters::read(Stack::new(vec![program]), &host);
+                let verdict = compare(&model, &filters, &host, &settings);
+                assert_eq!(verdict.relation, Relation::Equal, "{runtime:?} {verdict:?} {json}");
+            }
+        }
+    }
+
+    #[test]
+    fn conflicts_are_refused() {
+        let when = |action: &str| json!({"names": ["keyctl"], "action": action, "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]});
+        let policy = policy(
+            &json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [when("SCMP_ACT_ALLOW"), when("SCMP_ACT_LOG")]}),
+        );
+        let error = compile(policy, Runtime::Crun).unwrap_err().to_string();
+        assert!(error.starts_with("libseccomp refuses the policy: keyctl: "), "{error}");
+    }
+}
