@@ -7,6 +7,7 @@
 //! | [`diagnostic`] | what is wrong with a document, and where |
 //! | [`rule`] | what a level says about a field, and what it means for a change |
 //! | [`identity`] | what is known of a plugin, and what an identity asks for |
+//! | [`hidden`] | values that recordings keep to themselves |
 //! | [`host`] | what rules ask about the host |
 //! | [`explain`] | what a level may do, in plain words |
 //! | [`judge`] | the judge, its verdict, and the proof [`judge::Permitted`] without which nothing is merged |
@@ -19,6 +20,7 @@ pub mod change;
 pub mod diagnostic;
 pub mod document;
 pub mod explain;
+pub mod hidden;
 pub mod host;
 pub mod identity;
 pub mod judge;

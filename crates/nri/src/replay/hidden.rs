@@ -1,11 +1,8 @@
-//! Values that a recording keeps to itself (`record`): what stands in their place in a message, and in a decision.
-//!
-//! A message holds text, so a hidden value is a text that no engine can give a container: it begins with NUL.
+//! Values that a recording keeps to itself (`record`): what stands in their place in a message (`nri_policy::hidden`), and in a
+//! decision.
 
+use nri_policy::hidden::{self, MARK};
 use serde_json::{Value, json};
-
-/// Begins a text that stands for a hidden value.
-const MARK: char = '\0';
 
 /// Puts texts in the place of the objects that stand for hidden values.
 pub(super) fn into_texts(json: &mut Value) {
@@ -37,7 +34,7 @@ pub(super) fn into_objects(json: &mut Value) {
 fn text(json: &Value) -> Option<String> {
     let members = json.as_object()?;
     let (code, len) = (members.get("hmac")?.as_str()?, members.get("len")?.as_u64()?);
-    let hidden = format!("{MARK}{code}/{len}");
+    let hidden = hidden::text(code, len);
     match members.get("key") {
         Some(key) if members.len() == 3 => Some(format!("{}={hidden}", key.as_str()?)),
         None if members.len() == 2 => Some(hidden),
@@ -46,9 +43,8 @@ fn text(json: &Value) -> Option<String> {
 }
 
 fn object(text: &str) -> Option<Value> {
-    let (before, hidden) = text.split_once(MARK)?;
-    let (code, len) = hidden.split_once('/')?;
-    let len: u64 = len.parse().ok()?;
+    let (before, hidden) = text.split_at(text.find(MARK)?);
+    let (code, len) = hidden::value(hidden)?;
     match before.strip_suffix('=') {
         Some(key) => Some(json!({ "key": key, "hmac": code, "len": len })),
         None => before.is_empty().then(|| json!({ "hmac": code, "len": len })),

@@ -169,3 +169,32 @@ fn order_is_kept() {
     assert_eq!(ids, expect);
     assert_eq!(done.unwrap(), work::Done { lines: expect.len(), negative: expect.len() });
 }
+
+/// A rule that would have to see a hidden value cannot tell; its length is there.
+#[test]
+fn rules_about_hidden_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("p.yaml");
+    let check = |rule: &str, refusal: Option<&str>| {
+        let policy = format!(
+            "{{apiVersion: policy.nri-rs/v1alpha1, kind: PluginPolicy, metadata: {{name: p}}, spec: {{defaultLevel: l, \
+             levels: [{{name: l, fields: {{env: {{allow: [{rule}]}}}}}}]}}}}"
+        );
+        std::fs::write(&file, policy).unwrap();
+        let policies = InForce::named(std::slice::from_ref(&file), None).unwrap();
+        let hidden = json!({"hmac": "h1:5d0f", "len": 6});
+        let line = create(&json!([{"plugin": "10-a", "adjust": {"env": [{"key": "A", "value": hidden}]}}]));
+        let decision = request::decide(1, line.to_string().as_bytes(), policies.judge());
+        let refused = serde_json::to_value(decision).unwrap()["refused"].clone();
+        let reason = refused[0]["reason"].as_str();
+        match refusal {
+            None => assert_eq!(refused, json!([]), "{rule}"),
+            Some(expect) => assert!(reason.unwrap().contains(expect), "{rule}: {refused}"),
+        }
+    };
+    check("{name: A}", None);
+    check("{name: A, maxBytes: 6}", None);
+    check("{name: A, maxBytes: 5}", Some("maxBytes"));
+    check("{name: A, value: \"*\"}", Some("the recording hides"));
+    check("{name: B, value: \"*\"}", Some("B"));
+}

@@ -12,6 +12,7 @@ use super::set::Set;
 use super::table::{self, Bounds, Count, Part, Unset, Words};
 use super::value::{Amounts, amounts, flags, ids, looked_at, text};
 use crate::change::{Change, Subject};
+use crate::hidden;
 use crate::host::{Host, NoHost, Unknown};
 use crate::path::clean;
 
@@ -246,6 +247,16 @@ impl Test {
     }
 }
 
+/// A text as it is, if it is there to be seen.
+fn seen(text: &str) -> Result<&str, Unknown> {
+    match hidden::value(text) {
+        None => Ok(text),
+        Some(_) => {
+            Err(Unknown("see a value that the recording hides; record with --record-secrets".to_owned()))
+        }
+    }
+}
+
 impl Check {
     fn holds(&self, case: &Case<'_, '_>, resolve: Option<Resolve>) -> Result<Holds, Unknown> {
         let value = looked_at(case.change);
@@ -259,7 +270,10 @@ impl Check {
             (Self::Glob(Part::Value, glob), Some(Value::Lines(lines))) => {
                 lines.iter().all(|line| glob.is_match(line))
             }
-            (Self::Glob(part, glob), _) => text(*part, case.change).is_some_and(|text| glob.is_match(&text)),
+            (Self::Glob(part, glob), _) => match text(*part, case.change) {
+                Some(text) => glob.is_match(seen(&text)?),
+                None => false,
+            },
             (Self::Names(part, words, names), _) => text(*part, case.change)
                 .is_some_and(|text| names.iter().any(|name| name == words.bare(&text))),
             (Self::Flags(words, allowed), Some(value)) => flags(value).is_some_and(|flags| {
@@ -270,17 +284,18 @@ impl Check {
             (Self::Truth(wanted), Some(Value::Bool(found))) => wanted == found,
             (Self::Effect(allow), Some(Value::DeviceRule(rule))) => *allow == rule.allow,
             (Self::Limit(count, bound), _) => bound.holds(*count, case)?,
-            (Self::MaxBytes(most), Some(Value::Text(text))) => {
-                u64::try_from(text.len()).is_ok_and(|length| length <= *most)
-            }
+            (Self::MaxBytes(most), Some(Value::Text(text))) => match hidden::value(text) {
+                Some((_, length)) => length <= *most,
+                None => u64::try_from(text.len()).is_ok_and(|length| length <= *most),
+            },
             (Self::Options { require, forbid }, Some(Value::Mount(mount))) => {
                 let has = |wanted: &String| mount.options.iter().any(|option| option == wanted);
                 require.iter().all(has) && !forbid.iter().any(has)
             }
             (Self::Sha256(digest), Some(Value::Hook(_, hook))) => case.host.sha256(&hook.path)? == *digest,
             (Self::ArgGlobs(globs), Some(Value::Hook(_, hook))) => {
-                globs.len() == hook.args.len()
-                    && globs.iter().zip(&hook.args).all(|(glob, arg)| glob.is_match(arg))
+                let args = hook.args.iter().map(|arg| seen(arg)).collect::<Result<Vec<_>, _>>()?;
+                globs.len() == args.len() && globs.iter().zip(args).all(|(glob, arg)| glob.is_match(arg))
             }
             (Self::EnvGlobs(globs), Some(Value::Hook(_, hook))) => {
                 variables(hook).all(|name| globs.iter().any(|glob| glob.is_match(name)))
