@@ -285,7 +285,7 @@ impl Finder<'_> {
                 continue;
             }
             let value = call.get(argument).copied().unwrap_or(0);
-            let mut widest = self.fewest_bits(&rule, argument)?;
+            let mut widest = self.fewest_bits(&rule, argument, false)?;
             for limit in self.candidates(argument, value, wide) {
                 if size(&widest, argument) >= limit.size() {
                     break;
@@ -301,8 +301,14 @@ impl Finder<'_> {
         Ok(rule)
     }
 
-    /// The rule with as few fixed bits in one argument as it can have, if its condition there is an equality.
-    pub(super) fn fewest_bits(&mut self, rule: &Rule, argument: usize) -> Result<Rule, TooComplex> {
+    /// The rule with as few fixed bits in one argument as it can have, if its condition there is an equality. With
+    /// `ones`, ones are kept rather than zeros: a greater datum is asked first (`spec/seccomp.md` 1.4).
+    pub(super) fn fewest_bits(
+        &mut self,
+        rule: &Rule,
+        argument: usize,
+        ones: bool,
+    ) -> Result<Rule, TooComplex> {
         let limit = rule.limits.get(argument).copied().flatten();
         let (mut mask, datum) = match limit {
             Some(Limit { op: Operator::Eq, value, .. }) => (u64::MAX, value),
@@ -310,21 +316,25 @@ impl Finder<'_> {
             _ => return Ok(rule.clone()),
         };
         let mut fewest = rule.clone();
-        // Ranges of bits, the highest last: a range that cannot be freed is halved.
-        let mut open = vec![(0, u64::BITS)];
-        while let Some((low, size)) = open.pop() {
-            let range = (u64::MAX >> (u64::BITS - size)) << low;
-            let left = mask & !range;
-            // No bit at all would be no condition.
-            if left == mask || left == 0 && size == 1 {
-                continue;
-            }
-            let candidate = rule.with(argument, Some(Limit::masked(left, datum)));
-            if left != 0 && self.fits(&candidate)? {
-                mask = left;
-                fewest = candidate;
-            } else if size > 1 {
-                open.extend([(low, size / 2), (low + size / 2, size / 2)]);
+        let passes: &[u64] = if ones { &[!datum, datum] } else { &[u64::MAX] };
+        for pass in passes {
+            // Ranges of bits, the last one first: a range that cannot be freed is halved.
+            let mut open = vec![(0, u64::BITS)];
+            while let Some((low, size)) = open.pop() {
+                let range = ((u64::MAX >> (u64::BITS - size)) << low) & pass;
+                let left = mask & !range;
+                if left == mask {
+                    continue;
+                }
+                let candidate = rule.with(argument, Some(Limit::masked(left, datum)));
+                // No bit at all would be no condition.
+                if left != 0 && self.fits(&candidate)? {
+                    mask = left;
+                    fewest = candidate;
+                } else if size > 1 {
+                    let halves = [(low, size / 2), (low + size / 2, size / 2)];
+                    open.extend(halves);
+                }
             }
         }
         Ok(fewest)

@@ -1,6 +1,6 @@
 //! The merged policy as a whole: its frame, the rules of all syscalls, and the check of what they come to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::answer::{Answer, Place, answer};
 use super::cover::{Problem, View};
@@ -9,24 +9,26 @@ use super::meet::{Grade, code, effect, meet, twin};
 use super::phrase::{Goal, Phrasing, Trial};
 use super::rule::{Rule, action, entries};
 use super::sought::{Sides, Sought, behind};
-use super::{Failure, Merged, Mode, Unsayable};
+use super::{Failure, Merged, Mode, TOO_MANY, Unsayable};
 use crate::model::hazard::{Hazard, Hazards};
 use crate::model::{Model, Reading};
 use crate::policy::Policy;
 use crate::settings::{Host, Settings};
 use crate::syscall;
-use crate::term::{Arch, Effect, Flag};
+use crate::term::{Arch, Effect, Flag, Operator};
 
 /// Steps for one merge; no real pair of policies takes a hundredth.
 const STEPS: u32 = 40_000_000;
 /// Steps for one syscall.
-const STEPS_OF_ONE: u32 = 12_000_000;
+const STEPS_OF_ONE: u32 = 8_000_000;
 /// Steps for checking what was found for one syscall.
 const STEPS_OF_A_CHECK: u32 = 1_000_000;
 /// Names that are looked at.
 const NAMES: usize = 20_000;
 /// How often the draft is changed because of what its check has found.
 const ROUNDS: usize = 24;
+/// Instructions that a kernel takes.
+const INSTRUCTIONS: usize = 4096;
 
 /// A policy in the making.
 struct Draft<'a> {
@@ -53,10 +55,22 @@ struct Flaw {
 }
 
 pub(super) fn draft(sides: &Sides<'_>, host: &Host, mode: Mode) -> Result<Merged, Failure> {
-    let sought = sought(sides, host, mode)?;
+    let sought = match sought(sides, host, mode) {
+        Err(Failure::Unsayable(unsayable)) if mode == Mode::Approximate => {
+            return Ok(constant(sides, host, Effect::KillProcess, vec![unsayable]));
+        }
+        sought => sought?,
+    };
     let unnamed = sides.unnamed(host);
     let filter = filter(sides, host, &unnamed, &sought);
-    let mut stricter = Vec::new();
+    let bounded = sought.iter().filter(|sought| sought.is_bounded);
+    let mut stricter: Vec<Unsayable> = bounded
+        .map(|sought| Unsayable {
+            arch: host.native(),
+            syscall: Some(sought.name.clone()),
+            why: TOO_MANY.to_owned(),
+        })
+        .collect();
     let default = default(sides, host, &filter, &unnamed, mode, &mut stricter)?;
     let frame = frame(sides, &filter, default, &sought);
     let mut draft = Draft {
@@ -71,10 +85,22 @@ pub(super) fn draft(sides: &Sides<'_>, host: &Host, mode: Mode) -> Result<Merged
         skip: BTreeMap::new(),
         stricter,
     };
-    for place in draft.order() {
-        draft.phrase(place)?;
-    }
-    draft.settle()
+    let unsayable = match draft.settle() {
+        Ok(policy) => return Ok(Merged { policy: Some(policy), stricter: draft.stricter }),
+        Err(Failure::Unsayable(unsayable)) if mode == Mode::Approximate => unsayable,
+        Err(failure) => return Err(failure),
+    };
+    let wanted = draft.sought.iter().flat_map(|sought| {
+        sought.goals.iter().flat_map(|goal| sought.diagrams.answers(goal.want)).map(effect)
+    });
+    let strictest = wanted.chain(unnamed).reduce(|one, other| meet(&sides.order, one, other));
+    draft.stricter.push(unsayable);
+    Ok(constant(sides, host, strictest.unwrap_or(Effect::KillProcess), draft.stricter))
+}
+
+/// A policy that answers everything alike: the last resort of an approximation.
+fn constant(sides: &Sides<'_>, host: &Host, effect: Effect, stricter: Vec<Unsayable>) -> Merged {
+    Merged { policy: Some(frame(sides, host, effect, &[])), stricter }
 }
 
 /// What each name is to answer.
@@ -203,7 +229,9 @@ impl Draft<'_> {
             .filter(|goal| self.filter.archs().contains(&goal.place.arch))
             .cloned()
             .collect();
-        let Some(first) = goals.first().map(|goal| goal.place.arch) else { return Ok(()) };
+        if goals.is_empty() {
+            return Ok(());
+        }
         let views = goals.iter().map(|goal| View { wide: goal.wide, want: goal.want }).collect();
         let problem =
             Problem::new(&sought.diagrams, views, self.default, self.sides.conditions(&sought.name));
@@ -241,10 +269,12 @@ impl Draft<'_> {
                 self.rules.insert(sought.name.clone(), rules);
                 return Ok(());
             }
-            Ok(None) => "no rules without a hazard were found that answer so",
-            Err(TooComplex) => "finding rules that answer so is too much work",
+            Ok(None) => None,
+            Err(TooComplex) => Some("finding rules that answer so is too much work".to_owned()),
         };
-        let unsayable = Unsayable { arch: first, syscall: Some(sought.name.clone()), why: why.to_owned() };
+        let (arch, obstacle) = obstacle(&trial.goals);
+        let why = why.unwrap_or(obstacle);
+        let unsayable = Unsayable { arch, syscall: Some(sought.name.clone()), why };
         self.give_up(place, unsayable)
     }
 
@@ -276,14 +306,18 @@ impl Draft<'_> {
         policy
     }
 
-    /// Checks the draft as a whole, and mends it while there is something to mend.
-    fn settle(mut self) -> Result<Merged, Failure> {
+    /// Finds all rules, checks what they make as a whole, and mends it while there is something to mend.
+    fn settle(&mut self) -> Result<Policy, Failure> {
+        for place in self.order() {
+            self.phrase(place)?;
+        }
         for _ in 0..ROUNDS {
             let policy = self.policy();
-            let Some(flaw) = self.flaw(&policy)? else {
-                return Ok(Merged { policy: Some(policy), stricter: self.stricter });
-            };
-            self.mend(&flaw)?;
+            match self.flaw(&policy)? {
+                Some(flaw) => self.mend(&flaw)?,
+                None if self.fits(&policy) => return Ok(policy),
+                None => self.shorten()?,
+            }
         }
         let why = "no rules were found that have no hazard beside those of other syscalls".to_owned();
         Err(Failure::Unsayable(Unsayable { arch: self.host.native(), syscall: None, why }))
@@ -322,6 +356,41 @@ impl Draft<'_> {
         self.phrase(flaw.syscall)
     }
 
+    /// Whether a kernel takes the policy; one that is no longer than those of both sides is not looked at.
+    fn fits(&self, policy: &Policy) -> bool {
+        let size = |model: &Model<'_>| {
+            self.filter.archs().iter().map(|arch| instructions(model, *arch)).sum::<usize>()
+        };
+        let Ok(model) = Model::new(Some(policy), self.host, &Settings::default(), Reading::All) else {
+            return false;
+        };
+        let most = self.sides.models.iter().map(size).max().unwrap_or(0);
+        size(&model) <= most.max(INSTRUCTIONS)
+    }
+
+    /// Gives up the syscall with the most rules.
+    fn shorten(&mut self) -> Result<(), Failure> {
+        let longest = |place: &usize| {
+            self.sought.get(*place).and_then(|sought| self.rules.get(&sought.name)).map_or(0, Vec::len)
+        };
+        let place = (0..self.sought.len()).max_by_key(longest).unwrap_or(0);
+        let syscall = self.sought.get(place).map(|sought| sought.name.clone());
+        let why =
+            format!("with its rules the filter has more than the {INSTRUCTIONS} instructions of a kernel");
+        self.give_up(place, Unsayable { arch: self.host.native(), syscall, why })
+    }
+
+    /// An answer that is stricter than the default action, where there may be one.
+    fn stricter(&self) -> Option<Effect> {
+        let stricter = [Effect::Log, Effect::Errno(1), Effect::Trap, Effect::KillThread, Effect::KillProcess];
+        let order = &self.sides.order;
+        stricter.into_iter().find(|effect| {
+            self.mode == Mode::Approximate
+                && !order.loosens(self.default, *effect)
+                && order.loosens(*effect, self.default)
+        })
+    }
+
     /// An unconditional rule that changes nothing, so that the rules of the ABI's table are in force
     /// (`spec/seccomp.md` 1.5 E).
     fn anchor(&mut self, flaw: &Flaw) -> Result<(), Failure> {
@@ -332,12 +401,13 @@ impl Draft<'_> {
                 && !self.rules.contains_key(row.name)
                 && self.filter.archs().iter().all(|arch| row.number(*arch).is_some())
         });
-        let Some((row, twin)) = free.zip(twin(self.default)) else {
+        let effect = twin(self.default).or_else(|| self.stricter());
+        let Some((row, effect)) = free.zip(effect) else {
             let why = format!("the rules {}, and nothing can be added to change that", Hazard::E.as_str());
             let syscall = self.sought.get(flaw.syscall).map(|sought| sought.name.clone());
             return Err(Failure::Unsayable(Unsayable { arch: flaw.arch, syscall, why }));
         };
-        self.rules.insert(row.name.to_owned(), vec![Rule::always(twin)]);
+        self.rules.insert(row.name.to_owned(), vec![Rule::always(effect)]);
         Ok(())
     }
 }
@@ -362,4 +432,43 @@ fn right(
             Ok(if fits { Ok(()) } else { Err(hazards) })
         }
     }
+}
+
+/// Why rules for these goals may not be there, and on which ABI.
+fn obstacle(goals: &[Goal]) -> (Arch, String) {
+    let answers = || goals.iter().map(|goal| (goal.place.arch, goal.want.constant().map(effect)));
+    let first = answers().next().unwrap_or((Arch::X86_64, None));
+    if let Some((arch, answer)) = answers().find(|(_, answer)| *answer != first.1)
+        && let (Some(here), Some(there)) = (answer, first.1)
+    {
+        let why = format!("{here} is wanted here and {there} on {}, but a rule goes to every ABI", first.0);
+        return (arch, why);
+    }
+    let arch = answers().find(|(_, answer)| answer.is_none()).map_or(first.0, |(arch, _)| arch);
+    let mixed = goals.iter().any(|goal| goal.wide) && goals.iter().any(|goal| !goal.wide);
+    let also = if mixed { ", here and on ABIs of 32 bits at once" } else { "" };
+    (arch, format!("no rules without a hazard were found that answer so{also}"))
+}
+
+/// About how many instructions the rules of an ABI take: two for each test that no other rule shares.
+fn instructions(model: &Model<'_>, arch: Arch) -> usize {
+    const OF_AN_ABI: usize = 4;
+    const OF_A_SYSCALL: usize = 2;
+    let groups = model.abi(arch).groups().map(|(_, group)| {
+        let mut prefixes = BTreeSet::new();
+        let mut tests = 0;
+        for rule in group.rules() {
+            for (end, clause) in rule.clauses.iter().enumerate() {
+                if prefixes.insert(rule.clauses.get(..=end)) {
+                    tests += match clause.operator {
+                        _ if !arch.is_64() => 1,
+                        Operator::Eq | Operator::Ne | Operator::MaskedEq => 2,
+                        _ => 3,
+                    };
+                }
+            }
+        }
+        OF_A_SYSCALL + 2 * tests
+    });
+    OF_AN_ABI + groups.sum::<usize>()
 }

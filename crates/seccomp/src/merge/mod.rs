@@ -148,6 +148,9 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// Why something is not looked into.
+const TOO_MANY: &str = "its conditions are too many to be worked out";
+
 /// A side whose answers a hazard hides.
 #[derive(Clone, Copy)]
 struct Open {
@@ -162,8 +165,8 @@ impl Failure {
     }
 
     fn too_complex(place: &Place, name: &str) -> Self {
-        let why = "its conditions are too many to be worked out".to_owned();
-        Self::Unsayable(Unsayable { arch: place.arch, syscall: Some(name.to_owned()), why })
+        let syscall = Some(name.to_owned());
+        Self::Unsayable(Unsayable { arch: place.arch, syscall, why: TOO_MANY.to_owned() })
     }
 }
 

@@ -20,7 +20,7 @@ use crate::term::{Effect, Operator};
 const CUBES: usize = 96;
 /// Rules that one syscall may get, at first and at last. A filter has room for some two thousand conditions.
 const FEW: usize = 16;
-const MANY: usize = 160;
+const MANY: usize = 240;
 /// Steps that one way of finding them may take.
 const STEPS_OF_FEW: u32 = 200_000;
 const STEPS_OF_MANY: u32 = 1_000_000;
@@ -49,51 +49,67 @@ pub(super) struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    pub(super) fn goals(&self) -> impl Iterator<Item = &Goal> {
-        self.goals.iter()
-    }
-
-    /// What the rules answer at each goal, hazards aside. `None` where a runtime refuses them.
-    pub(super) fn answers(
+    /// What the rules answer at a goal, hazards aside. `None` where a runtime refuses them.
+    pub(super) fn answer(
         &self,
         diagrams: &mut Diagrams,
+        goal: &Goal,
         rules: &[Rule],
-    ) -> Result<Option<Vec<Diagram>>, TooComplex> {
+    ) -> Result<Option<Diagram>, TooComplex> {
         diagrams.spend(TRIAL)?;
         let policy = self.policy(rules);
-        let Ok(model) = Model::new(Some(&policy), self.host, &Settings::default(), Reading::All) else {
-            return Ok(None);
-        };
-        let mut answers = Vec::new();
-        for Goal { place, .. } in &self.goals {
-            answers.push(match model.abi(place.arch).group(place.key(self.name)) {
-                None => Diagram::leaf(code(self.default)),
-                Some(group) if group.is_too_complex() => return Ok(None),
-                Some(group) => listed(diagrams, group)?,
-            });
-        }
-        Ok(Some(answers))
+        self.model(&policy).map_or(Ok(None), |model| self.listed(diagrams, &model, goal))
     }
 
-    /// Whether the rules answer as wanted and have no hazard of their own. E and F depend on other syscalls.
+    /// The same for one call; nothing either where the rules have a hazard of their own.
+    pub(super) fn evaluate(&self, goal: &Goal, rules: &[Rule], call: &[u64; ARGUMENTS]) -> Option<Effect> {
+        let policy = self.policy(rules);
+        let model = self.model(&policy)?;
+        let is_sound = self.goals.iter().all(|goal| self.is_sound(&model, goal));
+        is_sound.then(|| model.abi(goal.place.arch).evaluate(goal.place.key(self.name), call)).flatten()
+    }
+
+    /// Whether the rules have no hazard of their own. E and F depend on other syscalls.
+    fn is_sound(&self, model: &Model<'_>, goal: &Goal) -> bool {
+        model
+            .abi(goal.place.arch)
+            .group(goal.place.key(self.name))
+            .is_none_or(|group| group.hazards().iter().all(|hazard| matches!(hazard, Hazard::E | Hazard::F)))
+    }
+
+    fn listed(
+        &self,
+        diagrams: &mut Diagrams,
+        model: &Model<'_>,
+        goal: &Goal,
+    ) -> Result<Option<Diagram>, TooComplex> {
+        match model.abi(goal.place.arch).group(goal.place.key(self.name)) {
+            None => Ok(Some(Diagram::leaf(code(self.default)))),
+            Some(group) if group.is_too_complex() => Ok(None),
+            Some(group) => listed(diagrams, group).map(Some),
+        }
+    }
+
+    fn model<'p>(&self, policy: &'p Policy) -> Option<Model<'p>> {
+        Model::new(Some(policy), self.host, &Settings::default(), Reading::All).ok()
+    }
+
+    /// Whether the rules answer as wanted and have no hazard of their own.
     fn holds(&self, diagrams: &mut Diagrams, rules: &[Rule], grade: Grade) -> Result<bool, TooComplex> {
-        let Some(answers) = self.answers(diagrams, rules)? else { return Ok(false) };
-        for (goal, answer) in self.goals.iter().zip(answers) {
+        diagrams.spend(TRIAL)?;
+        let policy = self.policy(rules);
+        let Some(model) = self.model(&policy) else { return Ok(false) };
+        for goal in &self.goals {
+            if !self.is_sound(&model, goal) {
+                return Ok(false);
+            }
+            let Some(answer) = self.listed(diagrams, &model, goal)? else { return Ok(false) };
             let wanted = diagrams.map(goal.want, &|answer| grade.code(answer))?;
             if diagrams.map(answer, &|answer| grade.code(answer))? != wanted {
                 return Ok(false);
             }
         }
-        let policy = self.policy(rules);
-        let Ok(model) = Model::new(Some(&policy), self.host, &Settings::default(), Reading::All) else {
-            return Ok(false);
-        };
-        Ok(self.goals.iter().all(|goal| {
-            let group = model.abi(goal.place.arch).group(goal.place.key(self.name));
-            group.is_none_or(|group| {
-                group.hazards().iter().all(|hazard| matches!(hazard, Hazard::E | Hazard::F))
-            })
-        }))
+        Ok(true)
     }
 
     fn policy(&self, rules: &[Rule]) -> Policy {
@@ -136,8 +152,8 @@ impl Phrasing<'_> {
             for grade in grades.iter().copied() {
                 for style in styles(grade, limit) {
                     let problem = self.problem;
-                    if let Some(rules) =
-                        self.diagrams.within(steps, |diagrams| problem.cover(diagrams, style))?
+                    let found = self.diagrams.within(steps, |diagrams| problem.cover(diagrams, style))?;
+                    if let Some(rules) = found
                         && self.take(&rules, grade)?
                     {
                         return Ok(Some(rules));
@@ -189,7 +205,20 @@ impl Phrasing<'_> {
             bases.push(products);
         }
         bases.extend([a.to_vec(), b.to_vec(), [a, b].concat(), [b, a].concat()]);
-        if let Some(wide) = self.problem.wide() {
+        let wide = self.problem.wide();
+        for problem in std::iter::once(self.problem).chain(&wide) {
+            for ascending in [false, true] {
+                let style =
+                    Style { grade: Grade::Order, comparisons: Comparisons::Anywhere, ascending, rules: FEW };
+                let rules = self.diagrams.within(steps, |diagrams| problem.cover(diagrams, style))?;
+                for last in [false, true] {
+                    let expanded = rules.iter().flatten().flat_map(|rule| expanded(rule, last));
+                    let base: Vec<Rule> = expanded.flat_map(|rule| split(&rule)).take(MANY + 1).collect();
+                    bases.extend((base.len() <= MANY).then_some(base));
+                }
+            }
+        }
+        if let Some(wide) = wide {
             for style in styles(Grade::Order, limit) {
                 let rules = self.diagrams.within(steps, |diagrams| wide.cover(diagrams, style))?;
                 bases.extend(rules.map(|rules| rules.iter().flat_map(split).collect()));
@@ -244,6 +273,18 @@ impl Phrasing<'_> {
         });
         Some(rules.flat_map(|rule| split(&rule)).collect())
     }
+}
+
+/// The same rule as several whose conditions are equalities, but with `last` for the last one of a rule.
+fn expanded(rule: &Rule, last: bool) -> Vec<Rule> {
+    let kept = rule.conditions().next_back().filter(|_| last).map(|(argument, _)| argument);
+    rule.conditions().fold(vec![rule.clone()], |rules, (argument, limit)| {
+        if limit.is_plain() || kept == Some(argument) || rules.len() > MANY {
+            return rules;
+        }
+        let cubes = limit.cubes();
+        rules.iter().flat_map(|rule| cubes.iter().map(|cube| rule.with(argument, Some(*cube)))).collect()
+    })
 }
 
 /// The same rule as several, each of whose masks has a bit in the lower half: a condition without one would be none at

@@ -82,6 +82,31 @@ impl Limit {
         }
     }
 
+    /// The same as equalities of which one must hold.
+    pub(super) fn cubes(self) -> Vec<Self> {
+        let bits = || (0..u64::BITS).map(|bit| 1u64 << bit);
+        let above = |bit: u64| !(bit | (bit - 1));
+        // A greater number has a bit that this one has not, and all that this one has above; a smaller one the other
+        // way round.
+        let more = |than: u64| {
+            let cubes = bits().filter(move |bit| than & bit == 0);
+            cubes.map(move |bit| Self::masked(than & above(bit) | bit, than & above(bit) | bit)).collect()
+        };
+        let less = |than: u64| {
+            let cubes = bits().filter(move |bit| than & bit != 0);
+            cubes.map(move |bit| Self::masked(!than & above(bit) | bit, 0)).collect()
+        };
+        let everything = || vec![Self::masked(0, 0)];
+        match self.op {
+            Operator::Eq | Operator::MaskedEq => vec![self],
+            Operator::Ne => bits().map(|bit| Self::masked(bit, !self.value)).collect(),
+            Operator::Gt => more(self.value),
+            Operator::Ge => self.value.checked_sub(1).map_or_else(everything, more),
+            Operator::Lt => less(self.value),
+            Operator::Le => self.value.checked_add(1).map_or_else(everything, less),
+        }
+    }
+
     /// The calls for which it holds.
     fn set(self, diagrams: &mut Diagrams, argument: usize, wide: bool) -> Result<Diagram, TooComplex> {
         let positive = match self.op {
@@ -211,4 +236,26 @@ pub(super) fn entries(rules: &BTreeMap<String, Vec<Rule>>) -> Vec<Entry> {
         rules.iter().map(move |rule| rule.entry(names.clone())).collect::<Vec<_>>()
     });
     each.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cubes_are_the_same_condition() {
+        let values =
+            [0, 1, 2, 5, 7, 8, 255, 1 << 31, u64::MAX >> 1, u64::MAX - 1, u64::MAX, 0x1234_5678_9abc_def0];
+        for op in Operator::ALL {
+            for limit in values.map(|value| Limit { op: *op, value, datum: value & 0xf0f0 }) {
+                let cubes = limit.cubes();
+                for x in
+                    values.into_iter().flat_map(|x| [x, x.wrapping_add(1), x.wrapping_sub(1), x ^ (1 << 40)])
+                {
+                    let one = cubes.iter().any(|cube| cube.holds(x, true));
+                    assert_eq!(one, limit.holds(x, true), "{limit:?} {x:#x}");
+                }
+            }
+        }
+    }
 }
