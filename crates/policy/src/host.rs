@@ -1,6 +1,7 @@
 //! What rules ask about the host. This crate does no I/O; whoever judges brings a [`Host`].
 
 use std::fmt;
+use std::time::Duration;
 
 /// Why something about the host is not known: a fragment that completes "failed to …".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +108,22 @@ pub trait Host: fmt::Debug + Send + Sync {
     /// Why they are not known.
     fn memory_nodes(&self) -> Result<String, Unknown> {
         Err(unknown("the host's memory nodes"))
+    }
+
+    /// Whether a path is that of a namespace that the host's first process is in. One where nothing is, is not.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    fn is_host_namespace(&self, path: &str) -> Result<bool, Unknown> {
+        Err(unknown(path))
+    }
+
+    /// How long ago the host was started.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    fn since_boot(&self) -> Result<Duration, Unknown> {
+        Err(unknown("the time since boot"))
     }
 
     /// Annotations that the node's OCI runtimes report as potentially unsafe through `features`. Names that end with `.` are

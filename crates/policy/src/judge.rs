@@ -22,6 +22,7 @@
 mod answer;
 mod apply;
 mod compiled;
+mod conclusion;
 mod decide;
 mod rate;
 mod refusal;
@@ -37,6 +38,7 @@ use nri_wire::name::PluginName;
 
 pub use self::answer::{Answer, Creation, Other, Scene, Target, Targets, Update};
 use self::compiled::{Policy, Source, compile};
+pub use self::conclusion::{Absent, Conclusion, Ended, Lack, Member, Product};
 use self::decide::{Inquiry, unknown};
 use self::rate::Rates;
 pub use self::refusal::{Action, Judged, Refused};

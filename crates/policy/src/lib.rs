@@ -2,6 +2,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
+//! | [`annotation`] | annotations of a pod that speak of a container |
 //! | [`change`] | an answer, flattened into changes against what the client asked for |
 //! | [`document`] | policy documents: text to tree, tree to policy |
 //! | [`diagnostic`] | what is wrong with a document, and where |
@@ -16,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod annotation;
 pub mod change;
 pub mod diagnostic;
 pub mod document;

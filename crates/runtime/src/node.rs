@@ -6,12 +6,13 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use nri_policy::host::{DeviceNode, Host, Unknown};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
+use rustix::time::{ClockId, clock_gettime};
 use sha2::Digest as _;
 
 use crate::limits::{DIGESTS_MAX, HOOK_FILE_MAX, POLICY_FILE_MAX, POLICY_NODES_MAX};
@@ -100,10 +101,36 @@ impl Host for Node {
         text("/sys/devices/system/node/online")
     }
 
+    fn is_host_namespace(&self, path: &str) -> Result<bool, Unknown> {
+        let place = |path: &str| fs::metadata(path).map(|data| (data.dev(), data.ino()));
+        let found = match place(path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(failed("look up", path, &error)),
+        };
+        let list = fs::read_dir(NAMESPACES).map_err(|error| failed("list", NAMESPACES, &error))?;
+        for entry in list {
+            let path = entry.map_err(|error| failed("list", NAMESPACES, &error))?.path();
+            let path = path.to_string_lossy();
+            if place(&path).map_err(|error| failed("look up", &path, &error))? == found {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn since_boot(&self) -> Result<Duration, Unknown> {
+        let time = clock_gettime(ClockId::Boottime);
+        Duration::try_from(time).map_err(|_| Unknown("read the time since boot".to_owned()))
+    }
+
     fn unsafe_annotations(&self) -> &[String] {
         &self.annotations
     }
 }
+
+/// The namespaces of the first process.
+const NAMESPACES: &str = "/proc/1/ns";
 
 const LIMITS: [(&str, Resource); 16] = [
     ("RLIMIT_AS", Resource::As),

@@ -202,7 +202,7 @@ pub(crate) fn blamed(cause: &Cause) -> (Outcome, &'static str, Option<&PluginNam
         }
         Cause::Validator { plugin, .. } => (Rejected, "validator", Some(plugin)),
         Cause::Rejected(_) => (Rejected, "validator", None),
-        Cause::Required(_) => (Rejected, "required", None),
+        Cause::Required(_) | Cause::Absent(_) => (Rejected, "required", None),
         Cause::Late(plugin) => (Rejected, "late", Some(plugin)),
         Cause::Gone(plugin) => (Rejected, "gone", Some(plugin)),
         Cause::Invalid { plugin, .. } => (Failed, "invalid", Some(plugin)),
@@ -225,6 +225,11 @@ fn problem(cause: &Cause, message: String) -> (Outcome, Problem) {
     };
     if let Cause::Required(missing) = cause
         && let [only] = missing.as_slice()
+    {
+        problem.plugin = Some(only.plugin.clone());
+    }
+    if let Cause::Absent(absent) = cause
+        && let [only] = absent.as_slice()
     {
         problem.plugin = Some(only.plugin.clone());
     }

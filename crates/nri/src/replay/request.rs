@@ -2,9 +2,9 @@
 //! the spec is adjusted. The same judge, merge and OCI application as in a host (`nri_runtime`).
 
 use nri_policy::identity::Facts;
-use nri_policy::judge::{self, Asked, Judge, Other, Permitted, Refused};
-use nri_runtime::host::{Cause, Consulted, Created, Failure, Outcome, Stopped, Updated};
-use nri_runtime::merge::{self, Creation, Passed, Stop, Unmerged, Update};
+use nri_policy::judge::{self, Asked, Judge, Member, Other, Permitted, Refused};
+use nri_runtime::host::{self, Cause, Circumstances, Consulted, Created, Failure, Outcome, Stopped, Updated};
+use nri_runtime::merge::{self, Creation, Merged, Passed, Stop, Unmerged, Update};
 use nri_runtime::oci::{self, Resolvers};
 use nri_wire::api::{
     CreateContainerResponse, StopContainerResponse, SynchronizeResponse, UpdateContainerResponse,
@@ -40,14 +40,18 @@ pub(super) fn decide(number: usize, text: &[u8], judge: &Judge) -> Decision {
 }
 
 fn replay(id: &str, line: Line, judge: &Judge) -> Decision {
-    let mut way = Way { judge, targets: &line.targets, plugins: Vec::new(), refused: Vec::new() };
+    let mut way =
+        Way { judge, targets: &line.targets, plugins: Vec::new(), facts: Vec::new(), refused: Vec::new() };
     match line.request {
         Request::Create(request) => {
             let mut creation = Creation::new(*request);
-            let merged = line.answers.into_iter().try_for_each(|answer| way.create(&mut creation, answer));
-            let result = merged.and_then(|()| validated(&line.validators));
+            let result = line.answers.into_iter().try_for_each(|answer| way.create(&mut creation, answer));
+            let merged = creation.finish();
+            let result = result
+                .and_then(|()| way.conclude(&merged, &line.validators))
+                .and_then(|()| validated(&line.validators));
             let result = way.end(Event::CreateContainer, result, |plugins, refused| Created {
-                merged: creation.finish(),
+                merged,
                 plugins,
                 validators: line
                     .validators
@@ -106,6 +110,8 @@ struct Way<'a> {
     judge: &'a Judge,
     targets: &'a Known,
     plugins: Vec<Consulted>,
+    /// Who these plugins were.
+    facts: Vec<Facts>,
     refused: Vec<Refused>,
 }
 
@@ -168,9 +174,38 @@ impl Way<'_> {
         verdict.permitted.ok_or_else(|| Cause::Policy(heard.plugin.clone()))
     }
 
+    /// What the policies say to the end result.
+    fn conclude(&mut self, merged: &Merged, validators: &[line::Validator]) -> Result<(), Cause> {
+        let asked = |plugin: &PluginName| self.plugins.iter().any(|consulted| consulted.plugin == *plugin);
+        let asked_only_later = validators.iter().filter(|validator| !asked(&validator.plugin));
+        let chain: Vec<_> = self
+            .plugins
+            .iter()
+            .zip(&self.facts)
+            .map(|(consulted, facts)| Member {
+                plugin: &consulted.plugin,
+                facts,
+                answered: match consulted.outcome {
+                    Outcome::Answer => Ok(()),
+                    Outcome::Veto(_) => Err("refused"),
+                    Outcome::Late => Err("did not answer in time"),
+                    Outcome::Gone => Err("was lost before it answered"),
+                },
+            })
+            .chain(asked_only_later.map(|validator| Member {
+                plugin: &validator.plugin,
+                facts: Facts::nothing(),
+                answered: Ok(()),
+            }))
+            .collect();
+        let circumstances = Circumstances { chain: &chain, is_live: false };
+        host::conclude(self.judge, merged, circumstances, &mut self.refused)
+    }
+
     /// The answer, if there is one, and what it has that we do not know. A plugin that was gone or late is passed over.
     fn answered(&mut self, answer: Answer) -> Result<Option<Heard>, Cause> {
         let Answer { plugin, facts, said } = answer;
+        self.facts.push(facts.clone());
         let (outcome, result) = match said {
             Said::Answer(answer, unknown) => {
                 let heard = Heard { plugin: plugin.clone(), facts, answer: *answer, unknown };

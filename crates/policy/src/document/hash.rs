@@ -57,7 +57,7 @@ fn document(policy: &Policy) -> Json {
         "scope": {"namespaces": namespaces(&policy.scope.namespaces), "labels": policy.scope.labels},
         "identities": by_name(policy.identities.iter().map(|identity| (&*identity.name.value, self::identity(identity)))),
         "levels": by_name(policy.levels.iter().map(|level| (&*level.name.value, self::level(level, &mut known)))),
-        "invariants": policy.invariants.iter().map(|invariant| invariant.word()).collect::<Vec<_>>(),
+        "invariants": policy.invariants.keys().map(|invariant| invariant.word()).collect::<Vec<_>>(),
         "require": policy.require.iter().map(require).collect::<Vec<_>>(),
         "limits": {
             "changesPerContainer": policy.limits.changes_per_container,

@@ -1,6 +1,6 @@
 //! A policy as it is in force: defaults filled in, presets and levels extended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,8 +58,8 @@ pub struct Policy {
     pub identities: Vec<Identity>,
     /// What they may do.
     pub levels: Vec<Level>,
-    /// What must hold of the end result.
-    pub invariants: BTreeSet<Invariant>,
+    /// What must hold of the end result, and where that is said.
+    pub invariants: BTreeMap<Invariant, Span>,
     /// Which plugins must be there.
     pub require: Vec<Require>,
     /// How much one answer may hold.

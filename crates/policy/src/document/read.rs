@@ -51,7 +51,7 @@ pub(crate) fn policy(document: &Node, spec: &Node) -> Policy {
             .collect(),
         invariants: list(spec, "invariants")
             .iter()
-            .filter_map(|node| Invariant::from_word(node.text()?))
+            .filter_map(|node| Some((Invariant::from_word(node.text()?)?, node.span)))
             .collect(),
         require: list(spec, "require").iter().filter_map(require).collect(),
         limits: spec.get("limits").map(limits).unwrap_or_default(),

@@ -11,7 +11,7 @@ use crate::change::Subject;
 use crate::document::load::PolicySet;
 use crate::document::policy::{self, At, Limits};
 use crate::document::source::{Sources, Span};
-use crate::document::word::{ClientOverride, FailurePolicy, Proof, UnconfinedMeans, UpdateKind};
+use crate::document::word::{ClientOverride, FailurePolicy, Invariant, Proof, UnconfinedMeans, UpdateKind};
 use crate::identity::{self, Facts, Matcher};
 use crate::rule::glob::Glob;
 use crate::rule::{FieldKey, Mode, Named, OnViolation, Rule};
@@ -32,6 +32,10 @@ pub(super) struct Policy {
     pub(super) client: Arc<str>,
     /// Said where nobody speaks for a plugin.
     pub(super) no_level: Source,
+    /// What must hold of end results.
+    pub(super) invariants: Vec<(Invariant, Source)>,
+    /// Which plugins must be there.
+    pub(super) require: Vec<Required>,
     scope: Scope,
     identities: Vec<Identity>,
     levels: Vec<Level>,
@@ -55,6 +59,14 @@ struct Identity {
     reserve: Vec<Box<str>>,
     /// Said where another plugin takes a reserved name.
     reserved: Source,
+}
+
+/// A plugin that must be there.
+#[derive(Debug)]
+pub(super) struct Required {
+    pub(super) entry: policy::Require,
+    /// Where that is said.
+    pub(super) at: Arc<str>,
 }
 
 /// What plugins with a level may do.
@@ -143,6 +155,18 @@ impl Policy {
             assumed_base: policy.assumed_base.as_ref().map(|path| path.value.clone()),
             client: format!("{name}/clientOverride").into(),
             no_level: source(format!("{name}/defaultLevel"), policy.default_level_at),
+            invariants: policy
+                .invariants
+                .iter()
+                .map(|(invariant, at)| {
+                    (*invariant, source(format!("{name}/invariants/{invariant}"), Some(*at)))
+                })
+                .collect(),
+            require: policy
+                .require
+                .iter()
+                .map(|entry| Required { entry: entry.clone(), at: place(entry.plugin.at, sources) })
+                .collect(),
             scope: Scope {
                 include: policy.scope.namespaces.include.as_deref().map(globs),
                 exclude: globs(&policy.scope.namespaces.exclude),
@@ -195,6 +219,11 @@ impl Policy {
             }
             _ => default(),
         }
+    }
+
+    /// Whether one of its identities has this name.
+    pub(super) fn has_identity(&self, name: &str) -> bool {
+        self.identities.iter().any(|identity| &*identity.name == name)
     }
 
     /// The identity that a plugin's name is reserved for, unless it is that one.
@@ -291,8 +320,7 @@ impl Grant {
 
 impl Source {
     fn new(id: String, at: Option<Span>, sources: &Sources) -> Self {
-        let at = at.map(|at| format!("{}:{}", sources.name(at.file), at.start).into());
-        Self { id: id.into(), at }
+        Self { id: id.into(), at: at.map(|at| place(at, sources)) }
     }
 }
 
@@ -300,6 +328,11 @@ impl<'a> PodOf<'a> {
     pub(super) fn of(pod: Option<&'a PodSandbox>) -> Self {
         Self { namespace: pod.map(|pod| pod.namespace.as_str()), labels: pod.map(|pod| &pod.labels) }
     }
+}
+
+/// `file:line:column`.
+fn place(at: Span, sources: &Sources) -> Arc<str> {
+    format!("{}:{}", sources.name(at.file), at.start).into()
 }
 
 /// The field of refusals that are about an update or eviction as a whole.

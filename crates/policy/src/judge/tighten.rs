@@ -111,7 +111,7 @@ impl Comparisons {
                     class.name()
                 )),
             },
-            Allowed::Tighten => match self.contained(policy, rule, base, new) {
+            Allowed::Tighten => match self.contained(policy, rule.listener.is_some(), base, new) {
                 Ok(proof) => return tightened(&proof),
                 Err(why) => why,
             },
@@ -119,16 +119,35 @@ impl Comparisons {
         if allowed == given { Said::Violated(why) } else { Said::ByClient(why) }
     }
 
-    /// The proof that a new policy is at least as restrictive as the base.
+    /// The proof that the policy of an end result is at least as restrictive as the base, once the listener that the rule of
+    /// its owner permits has been taken into it (`policy.md` 7, `no-seccomp-loosening`).
+    pub(super) fn end(
+        &self,
+        policy: &Policy,
+        owner: Option<(&Level, &SeccompRule)>,
+        pristine: &Container,
+        new: &LinuxSeccomp,
+    ) -> Result<Contained, Why> {
+        let (class, base) = Class::of(pristine, policy.assumed_base.is_some());
+        let permits_listener = owner.is_some_and(|(level, rule)| {
+            let given = rule.allowed(class);
+            let allowed =
+                by_client(policy, level, rule, class).filter(|_| given == Allowed::Any).unwrap_or(given);
+            allowed != Allowed::None && rule.listener.is_some() && rule.permits_listener(&new.listener_path)
+        });
+        self.contained(policy, permits_listener, base, new)
+    }
+
+    /// The proof that a new policy is at least as restrictive as the base. `listener`: its listener has been permitted.
     fn contained(
         &self,
         policy: &Policy,
-        rule: &SeccompRule,
+        listener: bool,
         base: Base<'_>,
         new: &LinuxSeccomp,
     ) -> Result<Contained, Why> {
-        // The new listener was permitted above, so that it is no loosening.
-        let listener = (rule.listener.is_some() && !new.listener_path.is_empty())
+        // A listener that was permitted is no loosening.
+        let listener = (listener && !new.listener_path.is_empty())
             .then(|| (new.listener_path.clone(), new.listener_metadata.clone()));
         let old = match (base, &policy.assumed_base) {
             (Base::Unknown, _) | (Base::Assumed, None) => {

@@ -38,6 +38,7 @@
 mod actor;
 mod call;
 mod caller;
+mod conclusion;
 mod config;
 mod core;
 mod discover;
@@ -74,6 +75,7 @@ use tracing::warn;
 
 use self::actor::{Actor, Order, View};
 pub use self::caller::Caller;
+pub use self::conclusion::{Circumstances, conclude};
 use self::config::SharedEmbedder;
 pub use self::config::{
     Asking, Callback, Config, Embedder, FailureRule, LateRule, NoEmbedder, PluginSettings, Program, Tracer,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nri_policy::judge::{Judged, Refused};
+use nri_policy::judge::{Absent, Judged, Refused};
 use nri_wire::event::{Event, display_name};
 use nri_wire::name::PluginName;
 
@@ -146,6 +146,8 @@ pub enum Cause {
     Rejected(String),
     /// Plugins that are required did not answer (quirk A10).
     Required(Vec<Missing>),
+    /// Plugins that a policy requires were not there, or did not do what it asks (`policy.md` 7).
+    Absent(Vec<Absent>),
     /// A plugin whose answer counts did not answer in time.
     Late(PluginName),
     /// A plugin whose answer counts was lost.
@@ -251,6 +253,10 @@ impl fmt::Display for Cause {
                 let names = missing.iter().map(|missing| missing.plugin.clone()).collect();
                 let why: Vec<_> = missing.iter().map(|m| format!("{:?} {}", m.plugin, m.absence)).collect();
                 write!(f, "{}: {}", Rejection::Missing(names), why.join(", "))
+            }
+            Self::Absent(absent) => {
+                let texts: Vec<_> = absent.iter().map(ToString::to_string).collect();
+                write!(f, "validation error: {}", texts.join("; "))
             }
             Self::Late(plugin) => write!(f, "plugin {:?} did not answer in time", plugin.full()),
             Self::Gone(plugin) => {

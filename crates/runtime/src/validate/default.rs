@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use nri_policy::annotation::{REQUIRED_PLUGINS, effective, effective_for_pod, list, truth};
 use nri_wire::api::security_profile::ProfileType;
 use nri_wire::api::{FieldOwners, PodSandbox, ValidateContainerAdjustmentRequest};
 use nri_wire::field::{Field, is_marked};
 use nri_wire::name::PluginName;
 
-use super::annotation::{effective, effective_for_pod, list, truth};
-use super::request::{REQUIRED_PLUGINS, present};
+use super::request::present;
 
 /// The options of the default validator; what is not set is not checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

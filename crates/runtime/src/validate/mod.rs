@@ -3,13 +3,13 @@
 
 #![forbid(unsafe_code)]
 
-mod annotation;
 mod default;
 mod request;
 #[cfg(test)]
 mod tests;
 
-pub use self::annotation::{effective, effective_for_pod};
+pub use nri_policy::annotation::{REQUIRED_PLUGINS, effective, effective_for_pod};
+
 pub use self::default::{DefaultValidator, Rejection};
-pub use self::request::{REQUIRED_PLUGINS, present, request};
 pub(crate) use self::request::{lend, take_back};
+pub use self::request::{present, request};

@@ -7,9 +7,6 @@ use nri_wire::name::PluginName;
 
 use crate::merge::Merged;
 
-/// The pod annotation that names required plugins (`spec/api.md` 13).
-pub const REQUIRED_PLUGINS: &str = "required-plugins.noderesource.dev";
-
 /// The request for all validators of one creation. `answered`: the plugins that *answered* CreateContainer for this
 /// container, in calling order; the reference lists every plugin that is connected (A10).
 ///

@@ -58,7 +58,7 @@ fn presets_are_joined() {
     );
     assert_eq!(&*policy.default_level.unwrap().value, "unauthenticated");
     assert!(one("extends: preset/compat").invariants.is_empty());
-    assert!(one("extends: preset/restricted").invariants.contains(&Invariant::NoSeccompLoosening));
+    assert!(one("extends: preset/restricted").invariants.contains_key(&Invariant::NoSeccompLoosening));
 }
 
 /// `securityProfileEditRule` is the key `seccomp` of every level that has none of the policy's own (`policy.md` 5).

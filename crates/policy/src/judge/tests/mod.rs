@@ -1,5 +1,6 @@
 //! The judge, asked.
 
+mod conclusion;
 mod creation;
 mod fields;
 mod kit;

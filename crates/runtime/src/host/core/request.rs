@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nri_policy::identity::Facts;
 use nri_policy::judge::{Judge, Refused};
 use nri_wire::api::{Container, ValidateContainerAdjustmentRequest};
 use nri_wire::event::Event;
@@ -24,7 +25,7 @@ use crate::limits::{LOST_PATHS_MAX, MARGIN_MIN, MARGIN_PART};
 pub(super) struct Request {
     pub(super) ticket: Ticket,
     /// Who judges it: the one that was in force when it came.
-    judge: Judge,
+    pub(super) judge: Judge,
     pub(super) event: Event,
     pub(super) entered: Instant,
     /// The caller's deadline less the margin.
@@ -39,6 +40,8 @@ pub(super) struct Request {
     pub(super) plugins: Vec<Consulted>,
     pub(super) validators: Vec<Consulted>,
     pub(super) refused: Vec<Refused>,
+    /// Who the plugins were that answered; they may be gone by the end.
+    pub(super) facts: Vec<(PluginName, Facts)>,
     pub(super) phase: Phase,
     /// What the caller's message carries that we cannot read.
     pub(super) unknown: Arc<Unknown>,
@@ -128,6 +131,7 @@ impl Core {
             plugins: Vec::new(),
             validators: Vec::new(),
             refused: Vec::new(),
+            facts: Vec::new(),
             phase: Phase::Asking(fold),
             unknown: Arc::new(unknown),
             is_impatient: false,
@@ -303,9 +307,10 @@ impl Core {
         let Some(party) = request.waiting.get_mut(&plugin) else { return Ok(()) };
         match (&mut request.phase, answer) {
             (Phase::Asking(fold), answer) => {
+                let facts = identity.facts();
                 let mut hearing = Hearing {
                     plugin: &party.name,
-                    facts: &identity.facts(),
+                    facts: &facts,
                     unknown,
                     judge: &request.judge,
                     table: &self.table,
@@ -315,6 +320,9 @@ impl Core {
                 let result = fold.take(answer, &mut hearing);
                 let Hearing { refused, judged, .. } = hearing;
                 request.refused.extend(refused.iter().cloned());
+                if request.judge.has_policies() {
+                    request.facts.push((party.name.clone(), facts));
+                }
                 party.judgement = request
                     .judge
                     .records()
@@ -343,9 +351,12 @@ impl Core {
         let fold::Outcome::Create(merged) = &mut result else {
             return match self.admit(id, &result) {
                 Ok(()) => self.release(id, result, now),
-                Err(rejection) => self.reject_told(id, &result, rejection, now),
+                Err(cause) => self.reject_told(id, &result, cause, now),
             };
         };
+        if let Err(cause) = self.judge_end(id, merged) {
+            return self.fail(id, cause, now);
+        }
         let validation = crate::validate::lend(merged, &self.answerers(id));
         if let Err(rejection) = self.setup.embedder.0.validate(&validation) {
             return self.reject(id, rejection, now);

@@ -1,19 +1,38 @@
-//! Required plugins: who counts as having answered, and what the embedding runtime says to that (quirk A10).
+//! Required plugins: who counts as having answered, and what the embedding runtime and the policies say to that (quirk
+//! A10, `policy.md` 7).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use nri_policy::identity::Facts;
+use nri_policy::judge::{Judge, Member};
 use nri_wire::api::{PodSandbox, StateChangeEvent};
 use nri_wire::event::Event;
 use nri_wire::name::PluginName;
 
 use super::message::Happened;
 use super::plugin::{Plugin, Stage};
+use super::request::Request;
 use super::{Core, RequestId, Submission, fold};
+use crate::host::conclusion::{Circumstances, conclude, conclude_pod};
 use crate::host::outcome::{Absence, Cause, Consulted, Missing, Outcome};
 use crate::limits::TAKEN_BACK_MAX;
+use crate::merge::Merged;
 use crate::validate::Rejection;
+
+/// A plugin that was asked or is there.
+struct Present {
+    name: PluginName,
+    facts: Facts,
+    answered: Result<(), &'static str>,
+}
+
+fn members(here: &[Present]) -> Vec<Member<'_>> {
+    here.iter()
+        .map(|Present { name, facts, answered }| Member { plugin: name, facts, answered: *answered })
+        .collect()
+}
 
 impl Core {
     /// The plugins that count for a container: those that answered, and those asked for nothing but validation.
@@ -36,16 +55,20 @@ impl Core {
         let may_answer =
             self.plugins.values().filter(|plugin| plugin.takes(Event::RunPodSandbox) && !plugin.is_overdue());
         let may_answer = may_answer.filter_map(|plugin| plugin.name.clone()).collect();
-        let rejection = self.admit_pod(pod, may_answer).err()?;
+        let rejection = self.admit_pod(pod, may_answer).err().map(|rejection| self.cause(&[], rejection));
+        let cause = rejection.or_else(|| self.judge_pod(&self.setup.judge, pod, None).err())?;
         self.remember_taken_back(&pod.id);
-        Some(self.cause(&[], rejection))
+        Some(cause)
     }
 
     /// What the embedding runtime says to a pod that has been told to everybody. Other events need nobody's word.
-    pub(super) fn admit(&self, id: RequestId, result: &fold::Outcome) -> Result<(), Rejection> {
+    pub(super) fn admit(&self, id: RequestId, result: &fold::Outcome) -> Result<(), Cause> {
         let fold::Outcome::Told(Some(notice)) = result else { return Ok(()) };
         let (Event::RunPodSandbox, Some(pod)) = (notice.event(), &notice.pod) else { return Ok(()) };
+        let Some(request) = self.requests.get(&id) else { return Ok(()) };
         self.admit_pod(pod, self.who_answered(id))
+            .map_err(|rejection| self.cause(&request.plugins, rejection))?;
+        self.judge_pod(&request.judge, pod, Some(request))
     }
 
     fn admit_pod(&self, pod: &PodSandbox, mut answered: Vec<PluginName>) -> Result<(), Rejection> {
@@ -58,6 +81,78 @@ impl Core {
         self.setup.embedder.0.admit_pod(pod, &answered, &connected)
     }
 
+    /// What the policies say to the end result of a creation.
+    pub(super) fn judge_end(&mut self, id: RequestId, merged: &Merged) -> Result<(), Cause> {
+        let Some(request) = self.requests.get(&id).filter(|request| request.judge.has_policies()) else {
+            return Ok(());
+        };
+        let (judge, mut refused) = (request.judge.clone(), request.refused.clone());
+        let here = self.here(Some(request), &self.answerers(id), Event::CreateContainer);
+        let chain = members(&here);
+        let result = conclude(&judge, merged, Circumstances { chain: &chain, is_live: true }, &mut refused);
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.refused = refused;
+        }
+        result
+    }
+
+    /// What the policies say to a pod. `request`: the one by which it has been told to everybody.
+    fn judge_pod(&self, judge: &Judge, pod: &PodSandbox, request: Option<&Request>) -> Result<(), Cause> {
+        if !judge.has_policies() {
+            return Ok(());
+        }
+        let active = self.plugins.values().filter(|plugin| plugin.is_active());
+        let counts = active.filter(|plugin| {
+            let asked = plugin.events.contains(Event::RunPodSandbox);
+            !asked || (request.is_none() && plugin.takes(Event::RunPodSandbox) && !plugin.is_overdue())
+        });
+        let mut answered: Vec<_> = counts.filter_map(|plugin| plugin.name.clone()).collect();
+        let plugins = request.map_or(&[][..], |request| &request.plugins);
+        answered.extend(plugins.iter().filter(|c| c.outcome == Outcome::Answer).map(|c| c.plugin.clone()));
+        let here = self.here(request, &answered, Event::RunPodSandbox);
+        conclude_pod(judge, pod, Circumstances { chain: &members(&here), is_live: true })
+    }
+
+    /// Every plugin that was asked or is there: who it is, and what became of its answer.
+    fn here(&self, request: Option<&Request>, answered: &[PluginName], event: Event) -> Vec<Present> {
+        let plugins = request.map_or(&[][..], |request| &request.plugins);
+        let facts = |name: &PluginName| {
+            let kept = request.and_then(|request| request.facts.iter().find(|(known, _)| known == name));
+            kept.map(|(_, facts)| facts.clone())
+        };
+        let said = |outcome: &Outcome| match outcome {
+            Outcome::Answer => Ok(()),
+            Outcome::Veto(_) => Err("refused"),
+            Outcome::Late => Err("did not answer in time"),
+            Outcome::Gone => Err("was lost before it answered"),
+        };
+        let mut here: Vec<Present> = plugins
+            .iter()
+            .map(|asked| Present {
+                facts: facts(&asked.plugin).unwrap_or_default(),
+                name: asked.plugin.clone(),
+                answered: said(&asked.outcome),
+            })
+            .collect();
+        for (id, plugin) in self.plugins.iter().filter(|(_, plugin)| plugin.is_active()) {
+            let Some(name) = plugin.name.clone() else { continue };
+            let now = || self.identity(*id).facts();
+            if let Some(known) = here.iter_mut().find(|known| known.name == name) {
+                if facts(&name).is_none() {
+                    known.facts = now();
+                }
+                continue;
+            }
+            let answered = match answered.contains(&name) {
+                true => Ok(()),
+                false if plugin.events.contains(event) => Err("still owes an earlier answer"),
+                false => Err("does not take this event"),
+            };
+            here.push(Present { facts: now(), name, answered });
+        }
+        here
+    }
+
     /// Fails a request that the embedding runtime rejects.
     pub(super) fn reject(&mut self, id: RequestId, rejection: Rejection, now: Instant) {
         let plugins = self.requests.get(&id).map_or(&[][..], |request| &request.plugins);
@@ -67,13 +162,7 @@ impl Core {
 
     /// The same for what has been told to everybody. A pod is taken back: not every engine tells the end of one whose
     /// RunPodSandbox failed.
-    pub(super) fn reject_told(
-        &mut self,
-        id: RequestId,
-        result: &fold::Outcome,
-        rejection: Rejection,
-        now: Instant,
-    ) {
+    pub(super) fn reject_told(&mut self, id: RequestId, result: &fold::Outcome, cause: Cause, now: Instant) {
         let told = self.requests.get(&id).map_or(&[][..], |request| &request.plugins);
         // One that was late has been told, too, unless it was passed over for an earlier answer that it owes.
         let told = told.iter().filter(|c| match c.outcome {
@@ -82,7 +171,7 @@ impl Core {
             Outcome::Gone | Outcome::Veto(_) => false,
         });
         let told: BTreeSet<_> = told.map(|consulted| consulted.plugin.clone()).collect();
-        self.reject(id, rejection, now);
+        self.fail(id, cause, now);
         let fold::Outcome::Told(Some(notice)) = result else { return };
         let ends = [Event::StopPodSandbox, Event::RemovePodSandbox].map(|event| {
             let end = StateChangeEvent { event: event.into(), ..StateChangeEvent::clone(notice) };

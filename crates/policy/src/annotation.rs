@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+/// The pod annotation that names required plugins (`spec/api.md` 13).
+pub const REQUIRED_PLUGINS: &str = "required-plugins.noderesource.dev";
+
 /// The annotation `key` as it holds for one container: `KEY/container.NAME`, else `KEY/pod`, else `KEY`. Only pod
 /// annotations are searched.
 ///
 /// ```
-/// use nri_runtime::validate::effective;
+/// use nri_policy::annotation::effective;
 /// let pod = [("k".to_owned(), "all".to_owned()), ("k/container.c".to_owned(), "c".to_owned())].into();
 /// assert_eq!((effective(&pod, "k", "c"), effective(&pod, "k", "d")), (Some("c"), Some("all")));
 /// ```
@@ -24,7 +27,8 @@ pub fn effective_for_pod<'a>(pod: &'a BTreeMap<String, String>, key: &str) -> Op
 }
 
 /// A truth value as the reference accepts it.
-pub(super) fn truth(text: &str) -> Option<bool> {
+#[must_use]
+pub fn truth(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
@@ -35,7 +39,10 @@ pub(super) fn truth(text: &str) -> Option<bool> {
 /// A YAML list of plain texts: in flow form (`[ a, "b" ]`), in block form (lines of `- a`), or nothing, which is the empty
 /// list. Anything else of YAML has no use in a list of plugin names and is an error, so that no YAML parser is needed here.
 /// Comments end a line as in YAML.
-pub(super) fn list(text: &str) -> Result<Vec<String>, &'static str> {
+///
+/// # Errors
+/// What is wrong with it, as a fragment of a sentence.
+pub fn list(text: &str) -> Result<Vec<String>, &'static str> {
     let lines: Vec<&str> = text
         .lines()
         .map(|line| uncommented(line).trim())
