@@ -117,7 +117,32 @@ pub struct Verdict<A> {
     pub judged: Vec<Judged>,
 }
 
-/// An answer that a judge has let through, with its changes. Nobody but a judge makes one.
+/// An answer that a judge has let through, with its changes. Nobody but a judge makes one: neither of its parts
+///
+/// ```compile_fail,E0451
+/// use nri_policy::judge::Permitted;
+/// fn forged<A>(answer: A) -> Permitted<A> {
+///     Permitted { answer, changes: Vec::new(), cuts: Vec::new() }
+/// }
+/// ```
+///
+/// nor of nothing
+///
+/// ```compile_fail,E0277
+/// use nri_policy::judge::Permitted;
+/// fn forged<A: Default>() -> Permitted<A> {
+///     Default::default()
+/// }
+/// ```
+///
+/// and what has been let through cannot be changed any more.
+///
+/// ```compile_fail,E0308
+/// use nri_policy::judge::Permitted;
+/// fn forge<A: Default>(permitted: &mut Permitted<A>) {
+///     std::mem::take(permitted.answer());
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Permitted<A> {
     answer: A,

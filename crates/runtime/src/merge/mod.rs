@@ -61,7 +61,43 @@ pub use self::creation::{Creation, Merged};
 pub use self::ledger::{Conflict, Holder, Ledger};
 pub use self::update::{MergedStop, MergedUpdate, Passed, Stop, Unmerged, Update, pass};
 
-/// A merged result whose every value has an owner. Only merging makes one; the OCI application takes nothing else.
+/// A merged result whose every value has an owner. Only merging makes one; the OCI application takes nothing else. An
+/// answer that no judge has let through is not merged
+///
+/// ```compile_fail,E0308
+/// use nri_runtime::merge::{Creation, MergeError};
+/// use nri_wire::api::CreateContainerResponse;
+/// use nri_wire::name::PluginName;
+/// fn unjudged(
+///     creation: &mut Creation,
+///     plugin: &PluginName,
+///     answer: CreateContainerResponse,
+/// ) -> Result<(), MergeError> {
+///     creation.apply(plugin, answer)
+/// }
+/// ```
+///
+/// what was not merged is not applied to a spec
+///
+/// ```compile_fail,E0308
+/// use nri_runtime::oci::{Applied, ApplyError, Resolvers, apply};
+/// use nri_wire::api::ContainerAdjustment;
+/// fn unmerged(
+///     spec: &serde_json::Value,
+///     adjust: &ContainerAdjustment,
+/// ) -> Result<Applied, ApplyError> {
+///     apply(spec, adjust, &Resolvers::default())
+/// }
+/// ```
+///
+/// and nobody else can say that it was.
+///
+/// ```compile_fail,E0451
+/// use nri_runtime::merge::{Cuts, Owned};
+/// fn forged<T>(value: T) -> Owned<T> {
+///     Owned { value, cuts: Cuts::new() }
+/// }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Owned<T> {
     value: T,

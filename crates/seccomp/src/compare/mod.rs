@@ -121,9 +121,17 @@ fn worst(outcomes: impl Iterator<Item = Outcome>) -> Outcome {
 
 /// The proof that one policy is at least as restrictive as another. Only [`compare`] makes it.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0451
 /// fn forged(old: nri_seccomp::digest::Digest) -> nri_seccomp::compare::Contained {
 ///     nri_seccomp::compare::Contained { old, new: old, settings: Default::default() }
+/// }
+/// ```
+///
+/// Nor does it come out of nothing:
+///
+/// ```compile_fail,E0277
+/// fn forged() -> nri_seccomp::compare::Contained {
+///     Default::default()
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
