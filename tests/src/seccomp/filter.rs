@@ -92,7 +92,15 @@ impl Graph {
         number: u32,
     ) -> usize {
         let (mut at, mut word, mut number) = (from, word, number);
-        if let Some(node) = self.seen.get(&(from, word, number)) {
+        while program.code[at].code == JUMP {
+            at += 1 + program.code[at].k as usize;
+        }
+        if [LOAD, RETURN].contains(&program.code[at].code) {
+            // What is in the accumulator does not matter: one node for all ways that lead here.
+            (word, number) = (None, 0);
+        }
+        let key = (at, word, number);
+        if let Some(node) = self.seen.get(&key) {
             return *node;
         }
         let node = loop {
@@ -136,7 +144,7 @@ impl Graph {
             }
         };
         self.nodes.push(node);
-        self.seen.insert((from, word, number), self.nodes.len() - 1);
+        self.seen.insert(key, self.nodes.len() - 1);
         self.nodes.len() - 1
     }
 }

@@ -3,11 +3,17 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use super::bpf::{Call, EQ, GE, GT, SET};
 use super::filter::{Filter, Graph, Node, Word};
+
+/// Longest that an answer may take, and most memory for it, in MiB: few questions take more than a second, and those
+/// that do may take all there is.
+const PATIENCE: Duration = Duration::from_secs(20);
+const MEMORY: &str = "-memory:2000";
 
 /// What the solver says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +30,7 @@ pub enum Verdict {
 pub struct Solver {
     child: Child,
     input: Option<ChildStdin>,
-    output: Option<BufReader<ChildStdout>>,
+    output: Receiver<String>,
     /// How long it was waited for.
     pub spent: Duration,
     /// How often it was asked.
@@ -35,22 +41,53 @@ impl Solver {
     /// Starts one; says so and returns nothing where z3 is absent.
     #[must_use]
     pub fn start() -> Option<Self> {
-        let mut command = Command::new("z3");
-        let child = command.args(["-in", "-smt2"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let Ok(mut child) = child else {
+        let Ok((child, input, output)) = Self::spawn() else {
             crate::skipped("z3 is absent; install the package z3");
             return None;
         };
-        let (input, output) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
         let mut solver = Self { child, input, output, spent: Duration::ZERO, asked: 0 };
-        let mut text = "(set-option :timeout 20000)\n(set-logic QF_BV)\n".to_owned();
+        solver.declare();
+        Some(solver)
+    }
+
+    fn spawn() -> std::io::Result<(Child, Option<ChildStdin>, Receiver<String>)> {
+        let mut command = Command::new("z3");
+        let mut child = command
+            .args(["-in", "-smt2", MEMORY])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let (input, lines) = (child.stdin.take(), child.stdout.take());
+        let (sender, output) = channel();
+        std::thread::spawn(move || {
+            let lines = lines.into_iter().flat_map(|lines| BufReader::new(lines).lines());
+            for line in lines.map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok((child, input, output))
+    }
+
+    fn declare(&mut self) {
+        let mut text = "(set-logic QF_BV)\n".to_owned();
         for argument in 0..6 {
             for upper in [false, true] {
                 writeln!(text, "(declare-const {} (_ BitVec 32))", name(argument, upper)).ok();
             }
         }
-        solver.say(&text);
-        Some(solver)
+        self.say(&text);
+    }
+
+    /// Another one, after a question that was too hard.
+    fn restart(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        let (child, input, output) = Self::spawn().unwrap_or_else(|error| panic!("z3 is gone: {error}"));
+        (self.child, self.input, self.output) = (child, input, output);
+        self.declare();
     }
 
     /// Whether some call at one of these points (`AUDIT_ARCH_…` and number) has `wanted(old, new)` of its answers.
@@ -87,8 +124,9 @@ impl Solver {
         }
         writeln!(text, "(assert (or{open}))\n(check-sat)").ok();
         let start = Instant::now();
-        self.say(&text);
-        let answer = self.hear();
+        // It may run out of memory while it reads.
+        let sent = self.send(&text);
+        let answer = sent.and_then(|()| self.output.recv_timeout(PATIENCE).ok()).unwrap_or_default();
         self.spent += start.elapsed();
         self.asked += 1;
         let verdict = match answer.as_str() {
@@ -99,7 +137,10 @@ impl Solver {
                 let found = calls.into_iter().find(|call| wanted(old.answer(call), new.answer(call)));
                 Verdict::Exists(found.unwrap_or_else(|| panic!("the model {args:x?} is none")))
             }
-            "unknown" | "timeout" => Verdict::Unknown,
+            gave_up if ["", "unknown"].contains(&gave_up) || gave_up.contains("out of memory") => {
+                self.restart();
+                return Verdict::Unknown;
+            }
             other => panic!("z3 says {other}\n{text}"),
         };
         self.say("(pop)\n");
@@ -122,27 +163,22 @@ impl Solver {
     }
 
     fn say(&mut self, text: &str) {
-        if let Some(input) = &mut self.input {
-            input
-                .write_all(text.as_bytes())
-                .and_then(|()| input.flush())
-                .unwrap_or_else(|error| panic!("z3 is gone: {error}"));
-        }
+        self.send(text).unwrap_or_else(|| panic!("z3 is gone"));
     }
 
-    fn hear(&mut self) -> String {
-        let mut line = String::new();
-        if let Some(output) = &mut self.output {
-            output.read_line(&mut line).unwrap_or_else(|error| panic!("z3 is gone: {error}"));
-        }
-        line.trim().to_owned()
+    fn send(&mut self, text: &str) -> Option<()> {
+        let input = self.input.as_mut()?;
+        input.write_all(text.as_bytes()).and_then(|()| input.flush()).ok()
+    }
+
+    fn hear(&self) -> String {
+        self.output.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("z3 is gone: {error}"))
     }
 }
 
 impl Drop for Solver {
-    /// The end of its input ends it.
     fn drop(&mut self) {
-        self.input = None;
+        self.child.kill().ok();
         self.child.wait().ok();
     }
 }
