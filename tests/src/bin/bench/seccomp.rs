@@ -147,7 +147,7 @@ fn argument_rules() -> Result<Duration, Failure> {
 /// Is what random clauses of three bits exclude everything? That is satisfiability, where it is hardest.
 fn hard_cases() -> Result<(Duration, u32), Failure> {
     const BITS: usize = 64;
-    const CLAUSES: usize = 272;
+    const CLAUSES: usize = 320;
     let mut random = Random(2);
     let (mut slowest, mut undecidable) = (Duration::ZERO, 0);
     for _ in 0..30 {
