@@ -67,7 +67,7 @@ pub(crate) fn run(json: bool) -> Result<(), Failure> {
         must: 0.0,
     });
     rows.push(Row {
-        what: "200 random pairs, ours ÷ z3 (both ways), total",
+        what: "200 random pairs, ours ÷ z3, total",
         ratio: against_z3()?,
         must: 0.1,
     });
