@@ -1,12 +1,14 @@
 //! The `nri` command: one small table of commands; each command is a module of its own.
 
 mod adjust;
+mod audit;
 mod chain;
 mod control;
 mod decision;
 mod failure;
 mod file;
 mod gateway;
+mod journal;
 mod json;
 mod log;
 mod plugins;

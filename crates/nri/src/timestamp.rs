@@ -8,6 +8,16 @@ const DAY: u64 = 86_400;
 /// A point in time as RFC 3339 in UTC, with milliseconds.
 pub(crate) fn timestamp(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    format!("{}.{:03}Z", seconds(since), since.subsec_millis())
+}
+
+/// The same with microseconds.
+pub(crate) fn precise(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    format!("{}.{:06}Z", seconds(since), since.subsec_micros())
+}
+
+fn seconds(since: Duration) -> String {
     let (days, second) = (since.as_secs() / DAY, since.as_secs() % DAY);
     // Days since 1 March of year 0, in eras of 400 years: leap days then come last in a year.
     let shifted = days + 719_468;
@@ -18,12 +28,11 @@ pub(crate) fn timestamp(time: SystemTime) -> String {
     let day = day - (153 * month + 2) / 5 + 1;
     let (month, year) = if month < 10 { (month + 3, year) } else { (month - 9, year + 1) };
     format!(
-        "{:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+        "{:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
         era * 400 + year,
         second / 3600,
         second / 60 % 60,
-        second % 60,
-        since.subsec_millis()
+        second % 60
     )
 }
 
@@ -43,5 +52,7 @@ mod tests {
         ] {
             assert_eq!(timestamp(SystemTime::UNIX_EPOCH + Duration::from_millis(millis)), expect);
         }
+        let time = SystemTime::UNIX_EPOCH + Duration::from_micros(1_000_042);
+        assert_eq!(precise(time), "1970-01-01T00:00:01.000042Z");
     }
 }

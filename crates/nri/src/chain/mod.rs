@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nri_runtime::host::{
-    self, Config, Created, Embedder, Given, Host, Identity, Socket, StartError, Stopped,
+    self, Config, Created, Embedder, Given, Host, Identity, Judgement, Socket, StartError, Stopped,
 };
 use nri_runtime::oci::{self, Resolvers};
 use nri_runtime::validate::Rejection;
@@ -22,6 +22,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 pub(crate) use self::pod::{container_from, pod_for};
+use crate::audit::{self, About, Audit, Operation, Point};
 use crate::failure::Failure;
 use crate::policy::lock::{self, InForce};
 use crate::record::Recorder;
@@ -61,6 +62,8 @@ pub(crate) struct Options {
     config: Option<PathBuf>,
     #[command(flatten)]
     policy: lock::Flags,
+    #[command(flatten)]
+    audit: audit::Flags,
     /// The pod, as PodSandbox in JSON (default: from the spec's annotations, else made up)
     #[arg(long, value_name = "FILE")]
     pub(crate) pod: Option<PathBuf>,
@@ -78,12 +81,18 @@ pub(crate) struct Plan {
     /// The recording that the file names, and whether it keeps secrets.
     pub(crate) record: (Option<PathBuf>, bool),
     recorder: Option<Arc<Recorder>>,
+    /// The file of audit lines, and whose they are.
+    audit: (Option<PathBuf>, Point),
 }
 
 /// A host with all its plugins, and one container's way through them.
 pub(crate) struct Chain {
     host: Host,
     recorder: Option<Arc<Recorder>>,
+    audit: Arc<Audit>,
+    policies: InForce,
+    /// As audit lines call it.
+    runtime: Arc<str>,
 }
 
 /// There is no other container to update or evict: what plugins ask for is recorded, if anything is, and fails.
@@ -91,6 +100,8 @@ struct Alone {
     policies: InForce,
     validator: Validator,
     recorder: Option<Arc<Recorder>>,
+    audit: Arc<Audit>,
+    runtime: Arc<str>,
 }
 
 impl Embedder for Alone {
@@ -98,6 +109,11 @@ impl Embedder for Alone {
         if let Some(recorder) = &self.recorder {
             recorder.asked(plugin, given);
         }
+    }
+
+    fn judged(&self, plugin: &PluginName, synchronizing: bool, judgement: &Judgement) {
+        let about = About::unasked(synchronizing, &self.policies, &self.runtime);
+        self.audit.judged(&about, plugin, judgement);
     }
 
     fn restrictions(&self, plugin: &PluginName, identity: &Identity) -> Option<RestrictionsResponse> {
@@ -146,7 +162,9 @@ impl Plan {
         }
         let paths = if options.policy.policy.is_empty() { &file.policy } else { &options.policy.policy };
         let missing = options.policy.on_missing_policy.or(file.on_missing_policy);
-        let policies = InForce::named(paths, missing)?;
+        let audit = options.audit.audit.clone().or(file.audit);
+        let policies = InForce::named(paths, missing, audit.is_some())?;
+        let point = if command == Command::Run { Point::Run } else { Point::Adjust };
         let config = Config {
             judge: policies.judge().clone(),
             runtime_name: "nri".to_owned(),
@@ -171,6 +189,7 @@ impl Plan {
             runtime: file.runtime,
             record: (file.record, file.record_secrets),
             recorder: None,
+            audit: (audit, point),
         })
     }
 
@@ -197,13 +216,24 @@ impl Plan {
     /// A socket or directory cannot be used, a plugin that was named did not become active, or too few connected.
     pub(crate) async fn start(self) -> Result<Chain, Failure> {
         let wanted: Vec<_> = self.config.launch.iter().map(|program| program.name.clone()).collect();
-        let embedder =
-            Alone { policies: self.policies, validator: self.validator, recorder: self.recorder.clone() };
+        let audit = Arc::new(Audit::open(self.audit.0.as_deref(), self.audit.1)?);
+        let runtime: Arc<str> = match self.audit.1 {
+            Point::Adjust => "none".into(),
+            _ => format!("{}/{}", self.config.runtime_name, self.config.runtime_version).into(),
+        };
+        audit.loaded(&self.policies, &runtime);
+        let embedder = Alone {
+            policies: self.policies.clone(),
+            validator: self.validator,
+            recorder: self.recorder.clone(),
+            audit: Arc::clone(&audit),
+            runtime: Arc::clone(&runtime),
+        };
         let host = Host::start(self.config, embedder).await.map_err(|error| match error {
             StartError::PluginDir(..) => Failure::usage(format!("failed to {error}")),
             _ => Failure::unavailable(format!("failed to {error}")),
         })?;
-        let chain = Chain { host, recorder: self.recorder };
+        let chain = Chain { host, recorder: self.recorder, audit, policies: self.policies, runtime };
         let (plugins, _) = chain.host.status().await;
         let active = |name: &PluginName| plugins.iter().any(|plugin| plugin.active && plugin.name == *name);
         if let Some(absent) = wanted.iter().find(|name| !active(name)) {
@@ -232,13 +262,18 @@ pub(crate) struct Adjusted {
     pub(crate) result: Result<Created, host::Failure>,
     /// The adjusted spec, or why the result cannot be applied; absent where there is no result.
     pub(crate) applied: Option<Result<Value, oci::ApplyError>>,
+    /// The audit line that says more about a failure.
+    pub(crate) audit: Option<audit::Id>,
 }
 
 impl Chain {
     /// Has the plugins adjust the container, and applies the result to a copy of its spec.
     pub(crate) async fn adjust(&self, spec: &Value, pod: &PodSandbox, container: &Container) -> Adjusted {
         let request = CreateContainerRequest { pod: Some(pod.clone()), container: Some(container.clone()) };
+        let begun = Instant::now();
         let result = self.host.create_container(request, deadline()).await;
+        let decided = result.as_ref().map_or_else(audit::Done::Failed, audit::Done::Created);
+        let audit = self.audit(Operation::Create, pod, container, begun, decided);
         if let Some(recorder) = &self.recorder {
             recorder.created(Some(pod), Some(container), Some(spec), result.as_ref());
         }
@@ -246,7 +281,27 @@ impl Chain {
             let applied = oci::apply(spec, &created.merged.adjust, &resolvers())?;
             Ok(applied.spec)
         });
-        Adjusted { result, applied }
+        Adjusted { result, applied, audit }
+    }
+
+    fn audit(
+        &self,
+        operation: Operation,
+        pod: &PodSandbox,
+        container: &Container,
+        begun: Instant,
+        decided: audit::Done<'_>,
+    ) -> Option<audit::Id> {
+        let about = About {
+            operation,
+            pod: Some(pod),
+            container: Some(container),
+            policies: &self.policies,
+            runtime: &self.runtime,
+            gap: Vec::new(),
+            took: begun.elapsed(),
+        };
+        self.audit.decided(&about, decided)
     }
 
     /// Tells plugins that the container has stopped.
@@ -256,7 +311,10 @@ impl Chain {
         container: &Container,
     ) -> Result<Stopped, host::Failure> {
         let request = StopContainerRequest { pod: Some(pod.clone()), container: Some(container.clone()) };
+        let begun = Instant::now();
         let result = self.host.stop_container(request, deadline()).await;
+        let decided = result.as_ref().map_or_else(audit::Done::Failed, audit::Done::Stopped);
+        self.audit(Operation::Stop, pod, container, begun, decided);
         if let Some(recorder) = &self.recorder {
             recorder.stopped(Some(pod), Some(container), result.as_ref());
         }
@@ -270,6 +328,7 @@ impl Chain {
     /// Ends all plugins in order.
     pub(crate) async fn shutdown(&self) {
         self.host.shutdown().await;
+        self.audit.close();
     }
 }
 

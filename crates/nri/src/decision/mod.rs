@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 pub(crate) use self::text::{changes, diff, refusals};
+use crate::audit;
 use crate::chain::Adjusted;
 use crate::failure::{Failure, Kind};
 use crate::json;
@@ -55,8 +56,10 @@ struct Asked {
 }
 
 /// Why there is no result.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Problem {
+    #[serde(skip)]
+    outcome: Outcome,
     kind: &'static str,
     plugin: Option<String>,
     other: Option<String>,
@@ -70,7 +73,7 @@ impl Decision {
     pub(crate) fn new(id: &str, adjusted: Adjusted) -> Self {
         let mut decision = Self::empty(id);
         match adjusted.result {
-            Err(failure) => decision.fail(failure),
+            Err(failure) => decision.fail(failure, adjusted.audit),
             Ok(created) => {
                 let Created { merged, plugins, validators, refused } = created;
                 decision.adjust = json::to_json(&*merged.adjust);
@@ -117,7 +120,8 @@ impl Decision {
 
     /// About a request that cannot be read.
     pub(crate) fn unreadable(id: &str, message: String) -> Self {
-        let error = Problem { kind: "input", plugin: None, other: None, field: None, key: None, message };
+        let (plugin, other, field, key) = (None, None, None, None);
+        let error = Problem { outcome: Outcome::Failed, kind: "input", plugin, other, field, key, message };
         Self { outcome: Outcome::Failed, error: Some(error), ..Self::empty(id) }
     }
 
@@ -141,7 +145,7 @@ impl Decision {
         let mut decision = Self::empty(id);
         match result {
             Ok(result) => take(&mut decision, result),
-            Err(failure) => decision.fail(failure),
+            Err(failure) => decision.fail(failure, None),
         }
         decision
     }
@@ -160,9 +164,9 @@ impl Decision {
         self.refused = refused;
     }
 
-    fn fail(&mut self, failure: HostFailure) {
-        let (outcome, problem) = problem(&failure.cause, failure.to_string());
-        self.outcome = outcome;
+    fn fail(&mut self, failure: HostFailure, audit: Option<audit::Id>) {
+        let problem = problem(&failure.cause, audit::told(&failure, audit));
+        self.outcome = problem.outcome;
         self.error = Some(problem);
         self.plugins = failure.plugins.iter().map(asked).collect();
         self.refused = failure.refused;
@@ -212,10 +216,23 @@ pub(crate) fn blamed(cause: &Cause) -> (Outcome, &'static str, Option<&PluginNam
     }
 }
 
+impl Problem {
+    /// What is wrong, without a message.
+    pub(crate) fn of(cause: &Cause) -> Self {
+        problem(cause, String::new())
+    }
+
+    /// Somebody refuses, as opposed to something that cannot be done.
+    pub(crate) fn is_rejection(&self) -> bool {
+        self.outcome == Outcome::Rejected
+    }
+}
+
 /// A host's failure, and what it makes of the decision.
-fn problem(cause: &Cause, message: String) -> (Outcome, Problem) {
+fn problem(cause: &Cause, message: String) -> Problem {
     let (outcome, kind, plugin) = blamed(cause);
     let mut problem = Problem {
+        outcome,
         kind,
         plugin: plugin.map(|plugin| plugin.full().to_owned()),
         other: None,
@@ -245,7 +262,7 @@ fn problem(cause: &Cause, message: String) -> (Outcome, Problem) {
         problem.field = field.map(|field| field.name().to_owned());
         problem.key = key.cloned();
     }
-    (outcome, problem)
+    problem
 }
 
 fn inapplicable(error: &ApplyError) -> Problem {
@@ -256,6 +273,7 @@ fn inapplicable(error: &ApplyError) -> Problem {
         _ => (None, None),
     };
     Problem {
+        outcome: Outcome::Failed,
         kind: if matches!(error, ApplyError::Spec(_)) { "input" } else { "apply" },
         plugin: None,
         other: None,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nri_runtime::host::{Asking, Callback, Embedder, Given, Identity};
+use nri_runtime::host::{Asking, Callback, Embedder, Given, Identity, Judgement};
 use nri_runtime::validate::Rejection;
 use nri_wire::api::{
     ContainerAdjustment, ContainerEviction, ContainerUpdate, PodSandbox, ValidateContainerAdjustmentRequest,
@@ -14,6 +14,7 @@ use prost::Message as _;
 
 use super::Gateway;
 use super::limits::FRAMING;
+use crate::audit::About;
 
 /// Stands for the engine towards the host.
 pub(super) struct Bridge {
@@ -45,6 +46,11 @@ impl Embedder for Bridge {
         if let Some(recorder) = &self.gateway.recorder {
             recorder.asked(plugin, given);
         }
+    }
+
+    fn judged(&self, plugin: &PluginName, synchronizing: bool, judgement: &Judgement) {
+        let (policies, engine) = (self.gateway.lock.now(), self.gateway.engine());
+        self.gateway.audit.judged(&About::unasked(synchronizing, &policies, &engine), plugin, judgement);
     }
 
     fn restrictions(&self, plugin: &PluginName, identity: &Identity) -> Option<RestrictionsResponse> {

@@ -49,9 +49,10 @@ use self::observe::{Log, Observer, Relayed};
 use self::seen::Seen;
 use self::signals::{Signal, Signals};
 use self::view::View;
+use crate::audit::{Audit, Point};
 use crate::control::Unseen;
 use crate::failure::Failure;
-use crate::policy::lock::{InForce, Lock};
+use crate::policy::lock::Lock;
 use crate::record::Recorder;
 use crate::settings::gateway::{Settings, Source};
 use crate::settings::plugin;
@@ -90,6 +91,7 @@ struct Gateway {
     /// One of the observers, and where it is asked.
     metrics: Option<(metrics::Address, Arc<metrics::Metrics>)>,
     recorder: Option<Arc<Recorder>>,
+    audit: Audit,
 }
 
 /// Runs the command.
@@ -151,6 +153,7 @@ async fn run(mut gateway: Gateway) -> Result<Signal, Failure> {
     }
     // Its sockets go now, not some time later.
     view.shutdown().await;
+    gateway.audit.close();
     if let Some(recorder) = &gateway.recorder {
         recorder.close();
     }
@@ -192,7 +195,7 @@ impl Gateway {
     fn new(args: &Args) -> Result<Self, Failure> {
         let settings = args.source.read()?;
         settings.check()?;
-        let lock = Lock::new(InForce::of_daemon(&settings.policy, settings.on_missing_policy)?);
+        let lock = Lock::new(settings.in_force()?);
         let config = Config {
             plugin_dir: settings.plugin_dir.clone(),
             plugin_config_dir: settings.plugin_config_dir.clone(),
@@ -219,11 +222,16 @@ impl Gateway {
             seen: None,
             metrics,
             recorder: None,
+            audit: Audit::open(None, Point::Gateway)?,
         })
     }
 
-    /// Opens the recording, if there is to be one.
+    /// Opens audit log and recording, if there are to be any.
     fn record(&mut self) -> Result<(), Failure> {
+        if self.settings.audit.is_some() {
+            self.audit = Audit::open(self.settings.audit.as_deref(), Point::Gateway)?;
+            self.audit.loaded(&self.lock.now(), &self.engine());
+        }
         let recorder = crate::record::open(self.settings.record.as_deref(), self.settings.record_secrets)?;
         let Some(recorder) = recorder else { return Ok(()) };
         if let Some(config) = &mut *self.config() {
@@ -269,6 +277,11 @@ impl Gateway {
 
     fn config(&self) -> MutexGuard<'_, Option<Config>> {
         self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The engine, as audit lines call it.
+    fn engine(&self) -> String {
+        self.link.borrow().engine.as_ref().map(ToString::to_string).unwrap_or_default()
     }
 
     fn observe(&self, relayed: &Relayed<'_>) {

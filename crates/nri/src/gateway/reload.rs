@@ -3,18 +3,18 @@
 use tracing::{info, warn};
 
 use super::{Gateway, notify};
-use crate::policy::lock::InForce;
 use crate::settings::gateway::Settings;
 use crate::settings::plugin;
 
 impl Gateway {
-    /// Reads the settings again, and opens the recording by its name again. What is wrong leaves the old ones in force.
+    /// Reads the settings again, and opens audit log and recording by their names again. What is wrong leaves the old ones in force.
     pub(super) fn reload(&self) {
         // The service manager takes no reload of what it does not know to be ready.
         let ready = self.host().is_some();
         if ready {
             notify::reloading();
         }
+        self.audit.reopen();
         if let Some(recorder) = &self.recorder {
             recorder.reopen();
         }
@@ -54,7 +54,9 @@ impl Gateway {
 
     /// Puts the policies in force that these settings name. What does not load leaves the old ones in force.
     fn read_policy(&self, settings: &Settings) {
-        match InForce::of_daemon(&settings.policy, settings.on_missing_policy) {
+        // Where audit lines go changes with a restart only.
+        let settings = Settings { audit: self.settings.audit.clone(), ..settings.clone() };
+        match settings.in_force() {
             Ok(new) => {
                 let hash = new.hash().unwrap_or("none").to_owned();
                 if self.lock.now().hash() != new.hash() {
@@ -62,6 +64,7 @@ impl Gateway {
                 }
                 let judge = new.judge().clone();
                 self.lock.replace(new);
+                self.audit.loaded(&self.lock.now(), &self.engine());
                 match (self.host(), &mut *self.config()) {
                     (Some(host), _) => host.set_judge(judge),
                     (None, Some(config)) => config.judge = judge,
@@ -69,7 +72,9 @@ impl Gateway {
                 }
             }
             Err(failure) => {
-                let hash = self.lock.now().hash().unwrap_or("none").to_owned();
+                let old = self.lock.now();
+                self.audit.rejected(&old, &self.engine(), &failure);
+                let hash = old.hash().unwrap_or("none");
                 warn!("policy {hash} stays in force: {failure}");
             }
         }

@@ -7,6 +7,7 @@ use nri_policy::document::load::PolicySet;
 use nri_policy::document::policy::Policy;
 use nri_policy::explain::{self, Line, Verdict};
 use nri_policy::judge::{Judge, OnMissing, Options};
+use nri_policy::rule::Mode;
 use nri_runtime::host::Identity;
 use nri_runtime::node::Node;
 use nri_wire::name::PluginName;
@@ -61,40 +62,65 @@ impl InForce {
         Self { set: None, judge: Judge::allow_all(), generation: 0 }
     }
 
-    fn new(set: PolicySet, missing: Option<Missing>) -> Self {
+    fn new(set: PolicySet, missing: Option<Missing>, records: bool) -> Self {
         let on_missing = match missing {
             None | Some(Missing::Allow) => OnMissing::Allow,
             Some(Missing::Deny) => OnMissing::Deny,
         };
-        let options = Options { on_missing, host: Arc::new(Node::default()), records: false };
+        let options = Options { on_missing, host: Arc::new(Node::default()), records };
         let judge = Judge::new(&set, options);
         Self { set: Some(Arc::new(set)), judge, generation: 0 }
     }
 
-    /// What these paths hold, for a command that reads only what it is told to.
+    /// What these paths hold, for a command that reads only what it is told to. `records`: the judge lists what is said
+    /// about each change; without policies preset/compat's does.
     ///
     /// # Errors
     /// A path cannot be read or holds no policy, or a policy does not load.
-    pub(crate) fn named(paths: &[PathBuf], missing: Option<Missing>) -> Result<Self, Failure> {
+    pub(crate) fn named(paths: &[PathBuf], missing: Option<Missing>, records: bool) -> Result<Self, Failure> {
         if paths.is_empty() {
-            return Ok(Self::nothing());
+            return Ok(Self::without(missing, records));
         }
-        Ok(Self::new(file::enforce(paths)?, missing))
+        Ok(Self::new(file::enforce(paths)?, missing, records))
     }
 
     /// The same for a daemon, which reads the default directory if it is told nothing.
     ///
     /// # Errors
     /// As [`InForce::named`].
-    pub(crate) fn of_daemon(paths: &[PathBuf], missing: Option<Missing>) -> Result<Self, Failure> {
+    pub(crate) fn of_daemon(
+        paths: &[PathBuf],
+        missing: Option<Missing>,
+        records: bool,
+    ) -> Result<Self, Failure> {
         if paths.is_empty() && file::load(paths)?.policies.is_empty() {
-            return Ok(Self::nothing());
+            return Ok(Self::without(missing, records));
         }
-        Ok(Self::new(file::enforce(paths)?, missing))
+        Ok(Self::new(file::enforce(paths)?, missing, records))
+    }
+
+    fn without(missing: Option<Missing>, records: bool) -> Self {
+        if records { Self::new(PolicySet::compat(), missing, records) } else { Self::nothing() }
     }
 
     pub(crate) fn judge(&self) -> &Judge {
         &self.judge
+    }
+
+    /// The strictest mode of these policies.
+    pub(crate) fn mode(&self) -> Mode {
+        let policies = self.set.iter().flat_map(|set| &set.policies);
+        policies.map(|policy| policy.mode).max().unwrap_or(Mode::Audit)
+    }
+
+    /// How often the policies had been replaced before these.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// All of what [`InForce::hash`] is the beginning of.
+    pub(crate) fn full_hash(&self) -> Option<&str> {
+        self.set.as_ref().map(|set| &*set.hash)
     }
 
     /// What tells these policies from others; `None` if there are none.

@@ -15,10 +15,10 @@ const KEPT: usize = 16;
 const TELLING: usize = 4;
 
 /// A random key. It is never written down: after the process that made it nobody can try values against the codes.
-pub(super) struct Key([u8; 32]);
+pub(crate) struct Key([u8; 32]);
 
 impl Key {
-    pub(super) fn random() -> io::Result<Self> {
+    pub(crate) fn random() -> io::Result<Self> {
         let mut key = [0; 32];
         let mut filled = 0;
         while let Some(rest) = key.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -37,7 +37,8 @@ impl Key {
         hmac(&self.0, value)
     }
 
-    fn hidden(&self, value: &str) -> (String, usize) {
+    /// The code of a value, and its length.
+    pub(crate) fn hidden(&self, value: &str) -> (String, usize) {
         let code = self.code(value.as_bytes());
         (format!("h1:{}", hex(code.get(..KEPT).unwrap_or_default())), value.len())
     }
@@ -71,6 +72,23 @@ pub(super) fn secrets(line: &mut Value, texts: &[&str], key: &Key) {
                     hider.purge(text);
                 }
             }
+        }
+    }
+}
+
+/// One value of a field of the protocol (`policy.md` 4), as decisions print it, with secrets replaced.
+pub(crate) fn value(field: &str, name: &str, value: &Value, key: &Key) -> Value {
+    let mut hider = Hider { key, seen: Vec::new() };
+    match (field, value) {
+        ("env", Value::String(text)) => hider.word(text),
+        ("args", Value::Array(words)) => {
+            words.iter().map(|word| word.as_str().map_or(Value::Null, |word| hider.word(word))).collect()
+        }
+        _ => {
+            // Below its name, since an annotation may be a secret because of that.
+            let mut named = json!({ name: value });
+            secrets::replace(&mut named, &mut hider);
+            named.get_mut(name).map(Value::take).unwrap_or_default()
         }
     }
 }

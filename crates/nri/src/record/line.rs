@@ -8,6 +8,7 @@ use nri_wire::api::{Container, LinuxResources, PodSandbox};
 use prost::Message as _;
 use serde_json::{Map, Value, json};
 
+use crate::journal::queue::Weigh;
 use crate::json::to_json;
 use crate::timestamp::timestamp;
 
@@ -75,25 +76,6 @@ impl Entry {
         }
     }
 
-    /// About how much memory it takes, in bytes.
-    pub(super) fn weight(&self) -> usize {
-        let event = match &self.event {
-            Recorded::Update(resources) => resources.as_ref().map_or(0, prost::Message::encoded_len),
-            Recorded::Synchronize { pods, containers } => {
-                pods.iter().map(PodSandbox::encoded_len).sum::<usize>()
-                    + containers.iter().map(Container::encoded_len).sum::<usize>()
-            }
-            Recorded::Create | Recorded::Stop | Recorded::UpdateContainers => 0,
-        };
-        let given = |consulted: &Consulted| consulted.given.as_deref().map_or(0, weight) + 128;
-        event
-            + self.pod.as_ref().map_or(0, PodSandbox::encoded_len)
-            + self.container.as_ref().map_or(0, Container::encoded_len)
-            + self.spec.as_ref().map_or(0, |_| SPEC)
-            + self.answers.iter().chain(&self.validators).map(given).sum::<usize>()
-            + size_of::<Self>()
-    }
-
     /// The line. `tail`: the end of its id, after the letter of the event.
     pub(super) fn line(&self, tail: &str) -> Value {
         let (letter, event) = match self.event {
@@ -138,6 +120,26 @@ impl Entry {
             put("incomplete", true.into());
         }
         Value::Object(line)
+    }
+}
+
+impl Weigh for Entry {
+    fn weight(&self) -> usize {
+        let event = match &self.event {
+            Recorded::Update(resources) => resources.as_ref().map_or(0, prost::Message::encoded_len),
+            Recorded::Synchronize { pods, containers } => {
+                pods.iter().map(PodSandbox::encoded_len).sum::<usize>()
+                    + containers.iter().map(Container::encoded_len).sum::<usize>()
+            }
+            Recorded::Create | Recorded::Stop | Recorded::UpdateContainers => 0,
+        };
+        let given = |consulted: &Consulted| consulted.given.as_deref().map_or(0, weight) + 128;
+        event
+            + self.pod.as_ref().map_or(0, PodSandbox::encoded_len)
+            + self.container.as_ref().map_or(0, Container::encoded_len)
+            + self.spec.as_ref().map_or(0, |_| SPEC)
+            + self.answers.iter().chain(&self.validators).map(given).sum::<usize>()
+            + size_of::<Self>()
     }
 }
 

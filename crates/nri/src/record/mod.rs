@@ -5,8 +5,8 @@
 //! | --- | --- |
 //! | `line` | a request as a line |
 //! | `hide` | what stands in the place of secrets |
-//! | `queue` | what waits to be written; nothing that plugins or engines do waits for the disk |
-//! | `file` | the file: mode 0600, whole lines |
+//!
+//! The file and the way to it are [`crate::journal`].
 //!
 //! Beyond the fixed form, a line may have:
 //!
@@ -36,36 +36,32 @@
 //! HMAC-SHA256 with a random key that only the process that writes has: among lines whose ids have the same mark, equal
 //! values have equal codes.
 
-mod file;
-mod hide;
+pub(crate) mod hide;
 mod line;
-mod queue;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use nri_runtime::host::{Consulted, Created, Failure as HostFailure, Given, Outcome, Stopped, Updated};
 use nri_wire::api::{Container, LinuxResources, PodSandbox};
 use nri_wire::name::PluginName;
 use serde_json::Value;
 
-use self::file::{Lines, Sink};
 use self::hide::Key;
 use self::line::{Entry, Recorded};
-use self::queue::{Next, Queue};
 use crate::failure::Failure;
+use crate::journal::{self, Journal, Kind};
 
-/// Most that waits to be written, in bytes of encoded messages.
-const QUEUE_MAX: usize = 16 * 1024 * 1024;
-/// How long a file that could not be written is left alone. What comes meanwhile waits in the queue.
-const PAUSE: Duration = Duration::from_secs(5);
-/// How long the end of a command waits for the rest to be written.
-const END_MAX: Duration = Duration::from_secs(2);
+/// What messages call it.
+pub(crate) const KIND: Kind = Kind {
+    verb: "record to",
+    noun: "a recording",
+    name: "the recording",
+    entries: "requests",
+    thread: "record",
+};
 
 /// The flags of commands that record.
 #[derive(clap::Args)]
@@ -86,7 +82,7 @@ pub(crate) struct Flags {
 pub(crate) fn open(file: Option<&Path>, secrets: bool) -> Result<Option<Arc<Recorder>>, Failure> {
     match file {
         Some(file) => {
-            outlive_file_size_limit()?;
+            journal::outlive_file_size_limit()?;
             Recorder::open(file, secrets).map(Arc::new).map(Some)
         }
         None if secrets => Err(Failure::usage("--record-secrets needs --record FILE, which it is about")),
@@ -96,11 +92,7 @@ pub(crate) fn open(file: Option<&Path>, secrets: bool) -> Result<Option<Arc<Reco
 
 /// A recording under way. Nothing here waits for the file: a thread of its own writes it.
 #[derive(Debug)]
-pub(crate) struct Recorder {
-    queue: Arc<Queue>,
-    path: PathBuf,
-    closed: AtomicBool,
-}
+pub(crate) struct Recorder(Journal<Entry>);
 
 impl Recorder {
     /// Starts a recording, or goes on with one. `secrets`: values of variables and command lines are kept.
@@ -108,18 +100,10 @@ impl Recorder {
     /// # Errors
     /// The file cannot be a recording, or no thread can be started.
     fn open(path: &Path, secrets: bool) -> Result<Self, Failure> {
-        let lines = file::open(path).map_err(|error| Failure::usage(format!("failed to {error}")))?;
-        let unavailable = |error: io::Error| {
-            Failure::unavailable(format!("failed to start the recording {}: {error}", path.display()))
-        };
-        let key = Key::random().map_err(unavailable)?;
-        let queue = Arc::new(Queue::new(QUEUE_MAX));
-        let writer = Writer { queue: Arc::clone(&queue), path: path.to_owned(), key, secrets, pause: PAUSE };
-        std::thread::Builder::new()
-            .name("record".to_owned())
-            .spawn(move || writer.run(lines, file::open))
-            .map_err(unavailable)?;
-        Ok(Self { queue, path: path.to_owned(), closed: AtomicBool::new(false) })
+        let key = Key::random().map_err(|error| {
+            Failure::unavailable(format!("failed to make a key for the recording: {error}"))
+        })?;
+        Journal::open(&KIND, path, text(key, secrets)).map(Self)
     }
 
     /// A CreateContainer. `spec`: the OCI spec before the adjustment, where there is one.
@@ -197,33 +181,30 @@ impl Recorder {
 
     /// Opens the file anew by its name: it has been renamed, or there is room again.
     pub(crate) fn reopen(&self) {
-        self.queue.reopen();
+        self.0.reopen();
     }
 
     /// Writes what waits, for a moment at most, and says what is missing. Also done when the recorder is dropped.
     pub(crate) fn close(&self) {
-        if self.closed.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let lost = self.queue.close(END_MAX);
-        if lost > 0 {
-            tracing::warn!("{lost} requests are not in the recording {}", self.path.display());
-        }
+        self.0.close();
     }
 
     fn put(&self, entry: Entry) {
-        if self.queue.push(entry) {
-            tracing::warn!(
-                "the recording {} does not keep up; requests are dropped from it until it does: is its disk slow or hung?",
-                self.path.display()
-            );
-        }
+        self.0.put(entry);
     }
 }
 
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        self.close();
+/// Makes lines of entries: numbered, and without secrets unless those are wanted.
+fn text(key: Key, secrets: bool) -> impl FnMut(&Entry) -> String + Send {
+    let mark = key.mark();
+    let mut number = 0_u64;
+    move |entry| {
+        number += 1;
+        let mut line = entry.line(&format!("{number}-{mark}"));
+        if !secrets {
+            hide::secrets(&mut line, line::TEXTS, &key);
+        }
+        line.to_string()
     }
 }
 
@@ -232,86 +213,4 @@ fn about(event: Recorded, pod: Option<&PodSandbox>, container: Option<&Container
     entry.pod = pod.cloned();
     entry.container = container.cloned();
     entry
-}
-
-/// The thread that writes.
-struct Writer {
-    queue: Arc<Queue>,
-    path: PathBuf,
-    key: Key,
-    secrets: bool,
-    pause: Duration,
-}
-
-impl Writer {
-    fn run<S: Sink, E: std::fmt::Display>(
-        self,
-        mut lines: Lines<S>,
-        open: impl Fn(&Path) -> Result<Lines<S>, E>,
-    ) {
-        let mark = self.key.mark();
-        let mut number = 0_u64;
-        loop {
-            match self.queue.next() {
-                Next::Write(entry) => {
-                    number += 1;
-                    self.write(&mut lines, &entry, &format!("{number}-{mark}"));
-                }
-                Next::Reopen => match open(&self.path) {
-                    Ok(new) => lines = new,
-                    Err(error) => tracing::warn!("failed to {error}; the recording goes on in the old file"),
-                },
-                Next::End => return self.queue.end(),
-            }
-        }
-    }
-
-    fn write<S: Sink>(&self, lines: &mut Lines<S>, entry: &Entry, tail: &str) {
-        let mut line = entry.line(tail);
-        if !self.secrets {
-            hide::secrets(&mut line, line::TEXTS, &self.key);
-        }
-        match lines.append(format!("{line}\n").as_bytes()) {
-            Ok(()) => {
-                if let Some(lost) = self.queue.recovered() {
-                    tracing::warn!(
-                        "the recording {} goes on; {lost} requests are missing from it",
-                        self.path.display()
-                    );
-                }
-            }
-            Err(error) => {
-                if self.queue.lose() {
-                    tracing::warn!(
-                        "the recording {} cannot be written: {error}; requests are dropped from it until it can: {}",
-                        self.path.display(),
-                        remedy(&error)
-                    );
-                }
-                self.queue.pause(self.pause);
-            }
-        }
-    }
-}
-
-/// What to do about it.
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on its file system",
-        io::ErrorKind::FileTooLarge => "raise the limit on the size of files, or rename it and send SIGHUP",
-        _ => "look after its file system, or rename it and send SIGHUP",
-    }
-}
-
-/// A limit on the size of files must fail a write, not end the process: its signal gets a handler that does nothing.
-/// Processes that we start are not affected, since handlers do not outlive an exec.
-///
-/// # Errors
-/// No handler can be set.
-fn outlive_file_size_limit() -> Result<(), Failure> {
-    let signal = rustix::process::Signal::XFSZ.as_raw();
-    // The handler stays when the listener is gone.
-    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(signal))
-        .map(drop)
-        .map_err(|error| Failure::unavailable(format!("cannot set a handler for SIGXFSZ: {error}")))
 }

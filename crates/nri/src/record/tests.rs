@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
+use std::io;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::Mutex;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use nri_runtime::host::{Cause, Identity, Known, Said};
 use nri_runtime::merge::{Creation, Stop};
@@ -15,6 +16,9 @@ use nri_wire::event::Event;
 use serde_json::json;
 
 use super::*;
+use crate::journal::file::{self, Lines, Sink};
+use crate::journal::queue::{Next, Queue, Weigh as _};
+use crate::journal::{QUEUE_MAX, Writer};
 
 const SECRET: &str = "correct-horse-battery";
 
@@ -305,7 +309,7 @@ fn what_cannot_be_a_recording() {
         (at("pipe"), "it is no regular file"),
         (dir.path().to_owned(), "it is no regular file"),
         ("/dev/full".into(), "it is no regular file"),
-        (at("notes"), "it holds something that is no recording"),
+        (at("notes"), "it holds something that is not a recording"),
         (at("missing/file"), "its directory does not exist"),
     ] {
         let error = Recorder::open(&path, false).unwrap_err().to_string();
@@ -322,7 +326,7 @@ fn a_recording_goes_on() {
     let path = dir.path().join("r");
     fs::write(&path, "{\"whole\":1}\n{\"to").unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-    file::open(&path).unwrap().append(b"{}\n").unwrap();
+    file::open(&path, &KIND).unwrap().append(b"{}\n").unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "{\"whole\":1}\n{\"to\n{}\n");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
 }
@@ -427,16 +431,16 @@ fn a_line_that_does_not_fit_leaves_nothing_of_itself() {
 fn a_full_disk_loses_lines_and_nothing_else() {
     let disk = Disk::new(0, true);
     let queue = Arc::new(Queue::new(QUEUE_MAX));
-    let writer = Writer {
+    let mut writer = Writer {
+        kind: &KIND,
         queue: Arc::clone(&queue),
         path: "r".into(),
-        key: Key::random().unwrap(),
-        secrets: false,
+        text: text(Key::random().unwrap(), false),
         pause: Duration::ZERO,
     };
     let mut lines = Lines::new(disk.clone());
     for _ in 0..3 {
-        writer.write(&mut lines, &Entry::new(Recorded::Stop), "1");
+        writer.write(&mut lines, &Entry::new(Recorded::Stop));
     }
     disk.0.lock().unwrap().size = usize::MAX;
     queue.push(Entry::new(Recorded::Stop));
@@ -459,7 +463,7 @@ fn a_full_file_system() {
     }
     let mounted = Mounted(dir.path());
     let path = dir.path().join("r");
-    let mut lines: Lines<File> = file::open(&path).unwrap();
+    let mut lines: Lines<File> = file::open(&path, &KIND).unwrap();
     let line = format!("{{\"x\":\"{}\"}}\n", "x".repeat(1500));
     let full =
         (0..100).find_map(|_| lines.append(line.as_bytes()).err()).expect("64 KiB take 100 lines of 1.5 KiB");

@@ -66,10 +66,10 @@ fn run(args: &Args) -> Result<bool, Failure> {
     let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let input = BufReader::with_capacity(BUFFER, open(&args.file)?);
     let missing = args.policy.on_missing_policy;
-    let policies = InForce::named(&args.policy.policy, missing)?;
+    let policies = InForce::named(&args.policy.policy, missing, false)?;
     let other = match args.against.as_slice() {
         [] => None,
-        paths => Some(InForce::named(paths, missing)?),
+        paths => Some(InForce::named(paths, missing, false)?),
     };
     let decide = |number: usize, line: &[u8]| {
         let decision = request::decide(number, line, policies.judge());

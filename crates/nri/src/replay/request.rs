@@ -64,7 +64,7 @@ fn replay(id: &str, line: Line, judge: &Judge) -> Decision {
                 // Classes, devices and mount tables are the recorded node's, not ours.
                 oci::apply(spec, &created.merged.adjust, &Resolvers::default()).map(|applied| applied.spec)
             });
-            Decision::new(id, Adjusted { result, applied })
+            Decision::new(id, Adjusted { result, applied, audit: None })
         }
         Request::Update(request) => {
             let mut update = Update::new(*request);

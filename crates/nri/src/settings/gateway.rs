@@ -14,7 +14,7 @@ use super::validator::Validator;
 use super::{Command, read};
 use crate::control;
 use crate::failure::Failure;
-use crate::policy::lock::Missing;
+use crate::policy::lock::{InForce, Missing};
 
 /// What flags or the file say; what they leave out has its default in [`Settings`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
@@ -41,6 +41,9 @@ pub(crate) struct Gateway {
     /// What becomes of changes of containers that no policy covers [default: allow]
     #[arg(long, value_name = "allow|deny", hide_possible_values = true)]
     on_missing_policy: Option<Missing>,
+    /// Append a line for every decision about a plugin's changes to a file; without it, refusals are logged
+    #[arg(long, value_name = "FILE")]
+    audit: Option<PathBuf>,
     /// Write every request, answer and decision to a file, for `nri replay`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -86,6 +89,7 @@ pub(crate) struct Settings {
     pub(crate) listen: Vec<Socket>,
     pub(crate) plugin_dir: Option<PathBuf>,
     pub(crate) plugin_config_dir: Option<PathBuf>,
+    pub(crate) audit: Option<PathBuf>,
     pub(crate) record: Option<PathBuf>,
     pub(crate) record_secrets: bool,
     pub(crate) metrics: Option<String>,
@@ -126,6 +130,7 @@ impl Gateway {
             plugin_config_dir: self.plugin_config_dir.or(other.plugin_config_dir),
             policy: if self.policy.is_empty() { other.policy } else { self.policy },
             on_missing_policy: self.on_missing_policy.or(other.on_missing_policy),
+            audit: self.audit.or(other.audit),
             record: self.record.or(other.record),
             record_secrets: self.record_secrets || other.record_secrets,
             metrics: self.metrics.or(other.metrics),
@@ -158,6 +163,7 @@ impl Gateway {
             plugin_config_dir: self.plugin_config_dir,
             policy: self.policy,
             on_missing_policy: self.on_missing_policy,
+            audit: self.audit,
             record: self.record,
             record_secrets: self.record_secrets,
             metrics: self.metrics,
@@ -192,6 +198,14 @@ fn distinct(engine: &Path, listen: &[Socket]) -> Result<(), Failure> {
 }
 
 impl Settings {
+    /// The policies that they name.
+    ///
+    /// # Errors
+    /// A policy does not load.
+    pub(crate) fn in_force(&self) -> Result<InForce, Failure> {
+        InForce::of_daemon(&self.policy, self.on_missing_policy, self.audit.is_some())
+    }
+
     /// Looks at what the settings name: what can be wrong with a directory is said at the start.
     ///
     /// # Errors
@@ -229,6 +243,7 @@ impl Settings {
             ("listen", self.listen != new.listen),
             ("plugin-dir", self.plugin_dir != new.plugin_dir),
             ("plugin-config-dir", self.plugin_config_dir != new.plugin_config_dir),
+            ("audit", self.audit != new.audit),
             ("record", self.record != new.record),
             ("record-secrets", self.record_secrets != new.record_secrets),
             ("metrics", self.metrics != new.metrics),

@@ -44,6 +44,7 @@ const KEYS: &[(&str, &[Command])] = {
         ("plugin-config-dir", &[Run, Adjust, Gateway]),
         ("policy", &[Run, Adjust, Gateway]),
         ("on-missing-policy", &[Run, Adjust, Gateway]),
+        ("audit", &[Run, Adjust, Gateway]),
         ("record", &[Run, Gateway]),
         ("record-secrets", &[Run, Gateway]),
         ("metrics", &[Gateway]),

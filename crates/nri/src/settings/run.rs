@@ -27,6 +27,7 @@ pub(crate) struct Run {
     #[serde(deserialize_with = "super::list::one_or_more")]
     pub(crate) policy: Vec<PathBuf>,
     pub(crate) on_missing_policy: Option<Missing>,
+    pub(crate) audit: Option<PathBuf>,
     pub(crate) record: Option<PathBuf>,
     pub(crate) record_secrets: bool,
     pub(crate) plugins: BTreeMap<String, Plugin>,

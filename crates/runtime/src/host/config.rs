@@ -23,6 +23,7 @@ use nri_wire::version::NriVersion;
 use super::given::Given;
 use super::identity::Identity;
 use super::listen::{Listener, Socket};
+use super::outcome::Judgement;
 use crate::limits::STDERR_LINES_MAX;
 use crate::validate::Rejection;
 
@@ -216,6 +217,11 @@ pub trait Embedder: Send + Sync + 'static {
     /// Sees what a plugin asks for in its answer to Synchronize or on its own account, as it came, also if the policy
     /// then refuses it. Called only with [`Config::keep_answers`], on the host's own task: it must not block.
     fn asked(&self, _plugin: &PluginName, _given: &Given) {}
+
+    /// Sees what the policy says of what a plugin asks for in its answer to Synchronize (`synchronizing`) or on its own
+    /// account. Called only with a judge that records ([`Options::records`](nri_policy::judge::Options)), on the host's own
+    /// task: it must not block.
+    fn judged(&self, _plugin: &PluginName, _synchronizing: bool, _judgement: &Judgement) {}
 
     /// What the policy lets a plugin do that asks (`nri_wire::restrictions`); `None`: there is nothing to tell. `plugin` is
     /// the name that it says before it registers, and its own afterwards; who it is, `identity` says. Called on the host's

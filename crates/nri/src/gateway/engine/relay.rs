@@ -25,6 +25,8 @@ use super::super::Gateway;
 use super::super::observe::{Relay, Relayed};
 use super::known::settle;
 use super::owners;
+use crate::audit::{self, About, Operation};
+use crate::policy::lock::InForce;
 
 /// Takes a request on its way; it is answered before the engine's deadline, whatever plugins do.
 pub(super) fn relay(gateway: &Arc<Gateway>, request: Request, tasks: &mut JoinSet<()>) {
@@ -36,6 +38,7 @@ pub(super) fn relay(gateway: &Arc<Gateway>, request: Request, tasks: &mut JoinSe
         arrived: Instant::now(),
         timeout: request.timeout(),
         unknown: Unknown::default(),
+        policies: gateway.lock.now(),
     };
     macro_rules! by_method {
         ($($call:ident => $relay:ident;)*) => {
@@ -66,6 +69,8 @@ struct Way {
     timeout: Option<Duration>,
     /// What a newer engine says that we do not know: plugins may.
     unknown: Unknown,
+    /// What it is decided by.
+    policies: InForce,
 }
 
 impl Way {
@@ -110,13 +115,13 @@ impl Way {
             Err(_) => Vec::new(),
         };
         lost.iter().for_each(|lost| warn!(container = id, "carried, not applied by this engine: {lost}"));
-        self.gateway.observe(&Relayed {
+        let audit = self.observe(&Relayed {
             pod: pod.as_ref(),
             container: container.as_ref(),
             lost: &lost,
             ..self.relayed(event, result.as_ref().map_or_else(Relay::Failed, Relay::Created))
         });
-        let created = result.map_err(|failure| status(&failure))?;
+        let created = result.map_err(|failure| status(&failure, audit))?;
         let mut adjust = created.merged.adjust.into_inner();
         settle(&mut adjust);
         let mut update = created.merged.updates;
@@ -133,13 +138,13 @@ impl Way {
         let (pod, container) = (asked.pod.clone(), asked.container.clone());
         let resources = asked.linux_resources.clone();
         let result = host.update_container(asked, caller).await;
-        self.gateway.observe(&Relayed {
+        let audit = self.observe(&Relayed {
             pod: pod.as_ref(),
             container: container.as_ref(),
             resources: resources.as_ref(),
             ..self.relayed(event, result.as_ref().map_or_else(Relay::Failed, Relay::Updated))
         });
-        let updated = result.map_err(|failure| status(&failure))?;
+        let updated = result.map_err(|failure| status(&failure, audit))?;
         let mut update = updated.merged.updates;
         let mut evict = updated.merged.evictions.into_iter().map(|evicted| evicted.eviction).collect();
         let length = updated.merged.own.iter().map(prost::Message::encoded_len).sum();
@@ -154,12 +159,12 @@ impl Way {
         let (host, caller) = self.host().await?;
         let (pod, container) = (asked.pod.clone(), asked.container.clone());
         let result = host.stop_container(asked, caller).await;
-        self.gateway.observe(&Relayed {
+        let audit = self.observe(&Relayed {
             pod: pod.as_ref(),
             container: container.as_ref(),
             ..self.relayed(event, result.as_ref().map_or_else(Relay::Failed, Relay::Stopped))
         });
-        let mut update = result.map_err(|failure| status(&failure))?.merged.updates;
+        let mut update = result.map_err(|failure| status(&failure, audit))?.merged.updates;
         // The protocol has no place for evictions here; none of those that wait must be lost for that.
         let mut evictions = Vec::new();
         self.gateway.fold(event, id(container.as_ref()), &mut update, &mut evictions, 0);
@@ -178,12 +183,12 @@ impl Way {
         let (host, caller) = self.host().await?;
         let (pod, resources) = (asked.pod.clone(), asked.linux_resources.clone());
         let result = host.update_pod_sandbox(asked, caller).await;
-        self.gateway.observe(&Relayed {
+        self.observe(&Relayed {
             pod: pod.as_ref(),
             resources: resources.as_ref(),
             ..self.relayed(event, result.as_ref().map_or_else(Relay::Failed, Relay::Told))
         });
-        result.map(|_| UpdatePodSandboxResponse {}).map_err(|failure| status(&failure))
+        result.map(|_| UpdatePodSandboxResponse {}).map_err(|failure| status(&failure, None))
     }
 
     /// One of the nine events that are only told, as a call of its own.
@@ -222,12 +227,41 @@ impl Way {
             return Err(missing("container"));
         }
         let result = host.tell(event, pod.clone(), container.clone(), caller).await;
-        self.gateway.observe(&Relayed {
+        self.observe(&Relayed {
             pod: Some(&pod),
             container: container.as_ref(),
             ..self.relayed(event, result.as_ref().map_or_else(Relay::Failed, Relay::Told))
         });
-        result.map(|_| Empty {}).map_err(|failure| status(&failure))
+        result.map(|_| Empty {}).map_err(|failure| status(&failure, None))
+    }
+
+    /// Tells those who watch, and writes it down; the audit line that says more about a failure.
+    fn observe(&self, relayed: &Relayed<'_>) -> Option<audit::Id> {
+        let gateway = &self.gateway;
+        gateway.observe(relayed);
+        let (operation, result) = match (relayed.event, &relayed.outcome) {
+            (_, Relay::Created(created)) => (Operation::Create, audit::Done::Created(created)),
+            (_, Relay::Updated(updated)) => (Operation::Update, audit::Done::Updated(updated)),
+            (_, Relay::Stopped(stopped)) => (Operation::Stop, audit::Done::Stopped(stopped)),
+            (Event::CreateContainer, Relay::Failed(failure)) => {
+                (Operation::Create, audit::Done::Failed(failure))
+            }
+            (Event::UpdateContainer, Relay::Failed(failure)) => {
+                (Operation::Update, audit::Done::Failed(failure))
+            }
+            (Event::StopContainer, Relay::Failed(failure)) => (Operation::Stop, audit::Done::Failed(failure)),
+            (_, Relay::Told(_) | Relay::Failed(_)) => return None,
+        };
+        let about = About {
+            operation,
+            pod: relayed.pod,
+            container: relayed.container,
+            policies: &self.policies,
+            runtime: &gateway.engine(),
+            gap: relayed.lost.iter().map(ToString::to_string).collect(),
+            took: relayed.took,
+        };
+        gateway.audit.decided(&about, result)
     }
 
     /// What came of it just now, for those who watch; about whom it was is for the caller to add.
@@ -241,7 +275,7 @@ fn id(container: Option<&Container>) -> &str {
     container.map_or("", |container| &container.id)
 }
 
-/// What the engine is told: one line, with plugin and reason.
-fn status(failure: &Failure) -> Status {
-    Status::new(Code::Unknown, failure.to_string())
+/// What the engine is told: one line, with plugin, reason, and where to read more.
+fn status(failure: &Failure, audit: Option<audit::Id>) -> Status {
+    Status::new(Code::Unknown, audit::told(failure, audit))
 }

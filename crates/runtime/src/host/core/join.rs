@@ -179,7 +179,9 @@ impl Core {
         }
         let seat = plugin.seat;
         self.show_asked(id, || Said::Synchronize(answer.clone()), unknown);
-        if let Some(Ok(permission)) = (!answer.update.is_empty()).then(|| self.permit(id, answer, unknown)) {
+        if let Some(Ok(permission)) =
+            (!answer.update.is_empty()).then(|| self.permit(id, answer, unknown, true))
+        {
             self.apply(permission);
         }
         if let Some(seat) = seat {

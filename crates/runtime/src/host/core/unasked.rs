@@ -10,6 +10,7 @@ use tracing::warn;
 
 use super::{Action, Answer, Call, Core, End, Permission, PluginId, Refusal};
 use crate::host::given::Said;
+use crate::host::outcome::Judgement;
 use crate::merge::{Unmerged, pass};
 
 impl Core {
@@ -40,7 +41,7 @@ impl Core {
     ) -> Result<Permission, Refusal> {
         if self.plugins.get(&id).is_some_and(|plugin| plugin.is_active() && plugin.name.is_some()) {
             self.show_asked(id, || Said::UpdateContainers(request.clone()), unknown);
-            self.permit(id, request, unknown)
+            self.permit(id, request, unknown, false)
         } else {
             warn!("UpdateContainers of a plugin that is not active: refused");
             Err(Refusal::NotActive)
@@ -61,20 +62,28 @@ impl Core {
         }
     }
 
-    /// What of it the policy lets through. What it does not is logged: no request has a decision that would show it.
-    pub(super) fn permit<A>(&self, id: PluginId, asked: A, unknown: &[String]) -> Result<Permission, Refusal>
+    /// What of it the policy lets through. What it does not is logged, and shown to the embedder: no request has a decision that would show it.
+    pub(super) fn permit<A>(
+        &self,
+        id: PluginId,
+        asked: A,
+        unknown: &[String],
+        synchronizing: bool,
+    ) -> Result<Permission, Refusal>
     where
         A: Unmerged + for<'a> judge::Answer<Basis<'a> = Other<'a>>,
     {
         let name = self.plugins.get(&id).and_then(|plugin| plugin.name.clone()).ok_or(Refusal::NotActive)?;
-        let judged = Asked {
-            plugin: &name,
-            facts: &self.identity(id).facts(),
-            basis: Other { targets: &self.table },
-            unknown,
-        };
+        let identity = self.identity(id);
+        let judged =
+            Asked { plugin: &name, facts: &identity.facts(), basis: Other { targets: &self.table }, unknown };
         let verdict = self.setup.judge.judge(&judged, asked);
         verdict.refused.iter().for_each(log);
+        if self.setup.judge.records() {
+            let (pid, changes, refused) = (self.pid(id), verdict.judged, verdict.refused);
+            let judgement = Judgement { identity, pid, changes, refused };
+            self.setup.embedder.0.judged(&name, synchronizing, &judgement);
+        }
         let Some(permitted) = verdict.permitted else {
             warn!(plugin = %name, "the policy lets nothing through of what it asks for on its own account");
             return Err(Refusal::Denied);

@@ -4,20 +4,24 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::line::Entry;
+/// Something that waits to be written.
+pub(crate) trait Weigh {
+    /// About how much memory it takes, in bytes.
+    fn weight(&self) -> usize;
+}
 
 /// Between requests and the thread that writes them.
 #[derive(Debug)]
-pub(super) struct Queue {
-    state: Mutex<State>,
+pub(crate) struct Queue<T> {
+    state: Mutex<State<T>>,
     changed: Condvar,
     /// Most that waits, in bytes.
     max: usize,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    entries: VecDeque<(Box<Entry>, usize)>,
+#[derive(Debug)]
+struct State<T> {
+    entries: VecDeque<(Box<T>, usize)>,
     bytes: usize,
     /// Dropped since it last worked.
     lost: u64,
@@ -28,19 +32,27 @@ struct State {
 
 /// What the thread is to do next.
 #[derive(Debug)]
-pub(super) enum Next {
-    Write(Box<Entry>),
+pub(crate) enum Next<T> {
+    Write(Box<T>),
     Reopen,
     End,
 }
 
-impl Queue {
-    pub(super) fn new(max: usize) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), max }
+impl<T: Weigh> Queue<T> {
+    pub(crate) fn new(max: usize) -> Self {
+        let state = State {
+            entries: VecDeque::new(),
+            bytes: 0,
+            lost: 0,
+            reopen: false,
+            closing: false,
+            ended: false,
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new(), max }
     }
 
-    /// Puts something in. True: it is the first that is dropped since the recording last worked.
-    pub(super) fn push(&self, entry: Entry) -> bool {
+    /// Puts something in. True: it is the first that is dropped since it last worked.
+    pub(crate) fn push(&self, entry: T) -> bool {
         let weight = entry.weight();
         let mut state = self.lock();
         if state.closing {
@@ -57,7 +69,7 @@ impl Queue {
     }
 
     /// Waits for something to do.
-    pub(super) fn next(&self) -> Next {
+    pub(crate) fn next(&self) -> Next<T> {
         let mut state = self.lock();
         loop {
             if std::mem::take(&mut state.reopen) {
@@ -74,13 +86,13 @@ impl Queue {
         }
     }
 
-    /// Something could not be written. True: it is the first since the recording last worked.
-    pub(super) fn lose(&self) -> bool {
+    /// Something could not be written. True: it is the first since it last worked.
+    pub(crate) fn lose(&self) -> bool {
         self.lock().lose()
     }
 
     /// Something was written: how many were lost before, told once, when the queue has room again.
-    pub(super) fn recovered(&self) -> Option<u64> {
+    pub(crate) fn recovered(&self) -> Option<u64> {
         let mut state = self.lock();
         if state.lost == 0 || state.bytes > self.max / 2 {
             return None;
@@ -89,24 +101,24 @@ impl Queue {
     }
 
     /// Waits before the next attempt, unless somebody changes something about the file, or it is over.
-    pub(super) fn pause(&self, time: Duration) {
-        let until = |state: &mut State| !state.reopen && !state.closing;
+    pub(crate) fn pause(&self, time: Duration) {
+        let until = |state: &mut State<T>| !state.reopen && !state.closing;
         drop(self.changed.wait_timeout_while(self.lock(), time, until));
     }
 
-    pub(super) fn reopen(&self) {
+    pub(crate) fn reopen(&self) {
         self.lock().reopen = true;
         self.changed.notify_all();
     }
 
     /// The thread has ended.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.lock().ended = true;
         self.changed.notify_all();
     }
 
     /// Takes nothing more and waits until the rest is written, for so long at most. How many were lost at the end.
-    pub(super) fn close(&self, time: Duration) -> u64 {
+    pub(crate) fn close(&self, time: Duration) -> u64 {
         let by = Instant::now() + time;
         let mut state = self.lock();
         state.closing = true;
@@ -122,12 +134,12 @@ impl Queue {
         std::mem::take(&mut state.lost) + waiting
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl<T> State<T> {
     fn lose(&mut self) -> bool {
         self.lost += 1;
         self.lost == 1

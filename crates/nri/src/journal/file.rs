@@ -1,4 +1,4 @@
-//! The file of a recording: who may have it, and that it consists of whole lines.
+//! The file of a journal: who may have it, and that it consists of whole lines.
 
 use std::fmt;
 use std::fs::File;
@@ -9,12 +9,15 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::Kind;
+
 /// Read and written by its owner alone, since pods' names and annotations are nobody else's business either.
 const MODE: u32 = 0o600;
 
-/// Why a file cannot be a recording.
+/// Why a file cannot be a journal.
 #[derive(Debug)]
-pub(super) struct OpenError {
+pub(crate) struct OpenError {
+    kind: &'static Kind,
     path: PathBuf,
     why: Why,
 }
@@ -24,21 +27,22 @@ enum Why {
     Link,
     NotRegular,
     Foreign(u32),
-    NoRecording,
+    Other,
     NoDirectory,
     Io(io::Error),
 }
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "record to {}: ", self.path.display())?;
+        let Kind { verb, noun, .. } = self.kind;
+        write!(f, "{verb} {}: ", self.path.display())?;
         match &self.why {
             Why::Link => f.write_str("it is a symbolic link; name the file itself"),
             Why::NotRegular => {
-                f.write_str("it is no regular file; name a new file, or a recording to go on with")
+                write!(f, "it is no regular file; name a new file, or {noun} to go on with")
             }
             Why::Foreign(uid) => write!(f, "it belongs to user {uid}, who could read it; name another file"),
-            Why::NoRecording => f.write_str("it holds something that is no recording; name another file"),
+            Why::Other => write!(f, "it holds something that is not {noun}; name another file"),
             Why::NoDirectory => f.write_str("its directory does not exist; create that first"),
             Why::Io(error) => write!(f, "{error}"),
         }
@@ -53,12 +57,12 @@ impl From<io::Error> for Why {
     }
 }
 
-/// Opens a recording to go on with it, or makes one.
+/// Opens a journal to go on with it, or makes one.
 ///
 /// # Errors
-/// It is a link, no regular file, somebody else's, no recording, or cannot be opened.
-pub(super) fn open(path: &Path) -> Result<Lines<File>, OpenError> {
-    regular(path).map_err(|why| OpenError { path: path.to_owned(), why })
+/// It is a link, no regular file, somebody else's, no journal, or cannot be opened.
+pub(crate) fn open(path: &Path, kind: &'static Kind) -> Result<Lines<File>, OpenError> {
+    regular(path).map_err(|why| OpenError { kind, path: path.to_owned(), why })
 }
 
 fn regular(path: &Path) -> Result<Lines<File>, Why> {
@@ -82,7 +86,7 @@ fn regular(path: &Path) -> Result<Lines<File>, Why> {
     let mut torn = false;
     if let Some(last) = data.len().checked_sub(1) {
         if byte(&file, 0)? != b'{' {
-            return Err(Why::NoRecording);
+            return Err(Why::Other);
         }
         // Whoever wrote the last line did not finish it.
         torn = byte(&file, last)? != b'\n';
@@ -100,7 +104,7 @@ fn byte(file: &File, at: u64) -> io::Result<u8> {
 }
 
 /// Something that bytes are appended to.
-pub(super) trait Sink {
+pub(crate) trait Sink {
     fn len(&self) -> io::Result<u64>;
     /// Appends some of the bytes; how many.
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize>;
@@ -123,7 +127,7 @@ impl Sink for File {
 
 /// A file of whole lines.
 #[derive(Debug)]
-pub(super) struct Lines<S> {
+pub(crate) struct Lines<S> {
     sink: S,
     /// It ends within a line that could not be taken back.
     torn: bool,
@@ -131,7 +135,7 @@ pub(super) struct Lines<S> {
 
 impl<S: Sink> Lines<S> {
     #[cfg(test)]
-    pub(super) fn new(sink: S) -> Self {
+    pub(crate) fn new(sink: S) -> Self {
         Self { sink, torn: false }
     }
 
@@ -139,7 +143,7 @@ impl<S: Sink> Lines<S> {
     ///
     /// # Errors
     /// It cannot be written.
-    pub(super) fn append(&mut self, line: &[u8]) -> io::Result<()> {
+    pub(crate) fn append(&mut self, line: &[u8]) -> io::Result<()> {
         if self.torn {
             self.all(b"\n").map_err(|(_, error)| error)?;
             self.torn = false;
