@@ -68,7 +68,7 @@ fn audit_id(text: &str) -> &str {
 async fn a_gateway_writes_every_decision_down() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("audit.jsonl");
-    let (mut gateway, mut client, _engine, _plugin) =
+    let (mut gateway, client, _engine, _plugin) =
         node(folder.path(), &["--audit", file.to_str().unwrap()]).await;
     let adjusted = client.create(&pod("p1"), &container("c1", "p1")).await.unwrap();
     let env = adjusted.adjust.unwrap().env;
@@ -127,7 +127,7 @@ async fn a_gateway_writes_every_decision_down() {
 #[tokio::test]
 async fn a_gateway_without_a_file_logs_refusals() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut gateway, mut client, _engine, _plugin) = node(folder.path(), &[]).await;
+    let (mut gateway, client, _engine, _plugin) = node(folder.path(), &[]).await;
     client.create(&pod("p1"), &container("c1", "p1")).await.unwrap();
     let refused = format!("{:?}", client.create(&pod("p1"), &container("bad", "p1")).await.unwrap_err());
     let id = audit_id(&refused);

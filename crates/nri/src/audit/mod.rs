@@ -51,7 +51,9 @@ const KIND: Kind =
     Kind { verb: "audit to", noun: "an audit log", name: "the audit log", entries: "lines", thread: "audit" };
 
 /// The flag of commands that judge.
+/// The flag of commands that judge.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(id = "audit-flags")]
 pub(crate) struct Flags {
     /// Append a line for every decision about a plugin's changes to FILE (mode 0600)
     #[arg(long, value_name = "FILE", help_heading = "Policy")]
