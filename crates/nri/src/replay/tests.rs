@@ -181,7 +181,7 @@ fn rules_about_hidden_values() {
              levels: [{{name: l, fields: {{env: {{allow: [{rule}]}}}}}}]}}}}"
         );
         std::fs::write(&file, policy).unwrap();
-        let policies = InForce::named(std::slice::from_ref(&file), None).unwrap();
+        let policies = InForce::named(std::slice::from_ref(&file), None, false).unwrap();
         let hidden = json!({"hmac": "h1:5d0f", "len": 6});
         let line = create(&json!([{"plugin": "10-a", "adjust": {"env": [{"key": "A", "value": hidden}]}}]));
         let decision = request::decide(1, line.to_string().as_bytes(), policies.judge());
