@@ -5,6 +5,7 @@ mod join;
 mod keep;
 mod late;
 mod model;
+mod policy;
 mod register;
 mod renew;
 mod required;
