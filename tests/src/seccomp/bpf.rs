@@ -32,6 +32,9 @@ pub const SET: u16 = 0x45;
 /// `BPF_RET | BPF_K`
 pub const RETURN: u16 = 0x06;
 
+/// Upper halves of what filters return, but that of `SECCOMP_RET_KILL_THREAD`, which is 0 as a whole.
+const ACTIONS: [u32; 7] = [0x8000, 0x0003, 0x0005, 0x7fc0, 0x7ff0, 0x7ffc, 0x7fff];
+
 /// A filter, and the byte order of the machine that it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
@@ -64,11 +67,11 @@ impl Program {
     pub fn read(bytes: &[u8], big_endian: bool) -> Self {
         let k_of = if big_endian { u32::from_be_bytes } else { u32::from_le_bytes };
         let code_of = if big_endian { u16::from_be_bytes } else { u16::from_le_bytes };
-        let code = bytes.chunks_exact(8).map(|b| Instruction {
-            code: code_of([b[0], b[1]]),
-            yes: b[2],
-            no: b[3],
-            k: k_of([b[4], b[5], b[6], b[7]]),
+        let code = bytes.chunks_exact(8).map(|b| {
+            let (code, k) = (code_of([b[0], b[1]]), k_of([b[4], b[5], b[6], b[7]]));
+            // Where libseccomp builds for a machine of the other byte order, it forgets to turn some answers round.
+            let is_turned = big_endian && code == RETURN && k != 0 && !ACTIONS.contains(&(k >> 16));
+            Instruction { code, yes: b[2], no: b[3], k: if is_turned { k.swap_bytes() } else { k } }
         });
         Self { code: code.collect(), big_endian }
     }

@@ -7,6 +7,7 @@
 
 mod containers;
 mod kit;
+mod merged;
 mod model;
 mod oracles;
 mod properties;

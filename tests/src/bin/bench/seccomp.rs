@@ -66,11 +66,7 @@ pub(crate) fn run(json: bool) -> Result<(), Failure> {
         ratio: 1.0 - f64::from(undecidable) / 30.0,
         must: 0.0,
     });
-    rows.push(Row {
-        what: "200 random pairs, ours ÷ z3, total",
-        ratio: against_z3()?,
-        must: 0.1,
-    });
+    rows.push(Row { what: "200 random pairs, ours ÷ z3, total", ratio: against_z3()?, must: 0.1 });
     settle(&rows, json)
 }
 
