@@ -6,7 +6,7 @@ use super::answer::{Place, listed};
 use super::cover::{Comparisons, Problem, Style};
 use super::diagram::{Diagram, Diagrams, TooComplex};
 use super::meet::{Grade, code, effect, twin};
-use super::repair::repair;
+use super::repair::{Repaired, repair};
 use super::rule::{Limit, Rule, entries};
 use crate::decision::ARGUMENTS;
 use crate::model::hazard::Hazard;
@@ -20,10 +20,10 @@ use crate::term::{Effect, Operator};
 const CUBES: usize = 96;
 /// Rules that one syscall may get, at first and at last. A filter has room for some two thousand conditions.
 const FEW: usize = 16;
-const MANY: usize = 240;
+const MANY: usize = 300;
 /// Steps that one way of finding them may take.
 const STEPS_OF_FEW: u32 = 200_000;
-const STEPS_OF_MANY: u32 = 1_000_000;
+const STEPS_OF_MANY: u32 = 700_000;
 /// What trying out costs, in steps of diagrams.
 const TRIAL: u32 = 500;
 
@@ -148,29 +148,33 @@ impl Phrasing<'_> {
             &[Grade::Exact, Grade::Order]
         };
         // A few rules are better than many, even with other numbers for refusals.
+        let mut bases = Vec::new();
         for (limit, steps) in [(FEW, STEPS_OF_FEW), (MANY, STEPS_OF_MANY)] {
-            for grade in grades.iter().copied() {
-                for style in styles(grade, limit) {
-                    let problem = self.problem;
-                    let found = self.diagrams.within(steps, |diagrams| problem.cover(diagrams, style))?;
-                    if let Some(rules) = found
-                        && self.take(&rules, grade)?
-                    {
-                        return Ok(Some(rules));
-                    }
-                }
-            }
-            for base in self.bases(limit, steps)? {
-                let (problem, trial) = (self.problem, self.trial);
-                let repaired = self
-                    .diagrams
-                    .within(steps, |diagrams| repair(problem, trial, diagrams, &base, Grade::Order, limit))?;
-                if let Some(rules) = repaired
-                    && self.take(&rules, Grade::Order)?
+            for style in grades.iter().flat_map(|grade| styles(*grade, limit)) {
+                let problem = self.problem;
+                if let Some(rules) = self.diagrams.within(steps, |diagrams| problem.cover(diagrams, style))?
+                    && self.take(&rules, style.grade)?
                 {
                     return Ok(Some(rules));
                 }
             }
+            let more = if limit == FEW { self.simple_bases()? } else { self.long_bases()? };
+            bases.extend(more);
+            let mut left = Vec::new();
+            for base in bases {
+                let (problem, trial) = (self.problem, self.trial);
+                let repaired = self
+                    .diagrams
+                    .within(steps, |diagrams| repair(problem, trial, diagrams, &base, Grade::Order, limit))?;
+                match repaired {
+                    Some(Repaired::Done(rules)) if self.take(&rules, Grade::Order)? => {
+                        return Ok(Some(rules));
+                    }
+                    Some(_) => {}
+                    None => left.push(base),
+                }
+            }
+            bases = left;
         }
         Ok(None)
     }
@@ -196,7 +200,7 @@ impl Phrasing<'_> {
     }
 
     /// Rules that are nearly right.
-    fn bases(&mut self, limit: usize, steps: u32) -> Result<Vec<Vec<Rule>>, TooComplex> {
+    fn simple_bases(&mut self) -> Result<Vec<Vec<Rule>>, TooComplex> {
         let [(a, _), (b, _)] = self.sides;
         let mut bases = vec![Vec::new()];
         for first in [true, false] {
@@ -205,35 +209,55 @@ impl Phrasing<'_> {
             bases.push(products);
         }
         bases.extend([a.to_vec(), b.to_vec(), [a, b].concat(), [b, a].concat()]);
-        let wide = self.problem.wide();
-        for problem in std::iter::once(self.problem).chain(&wide) {
-            for ascending in [false, true] {
-                let style =
-                    Style { grade: Grade::Order, comparisons: Comparisons::Anywhere, ascending, rules: FEW };
-                let rules = self.diagrams.within(steps, |diagrams| problem.cover(diagrams, style))?;
-                for last in [false, true] {
-                    let expanded = rules.iter().flatten().flat_map(|rule| expanded(rule, last));
-                    let base: Vec<Rule> = expanded.flat_map(|rule| split(&rule)).take(MANY + 1).collect();
-                    bases.extend((base.len() <= MANY).then_some(base));
-                }
-            }
-        }
-        if let Some(wide) = wide {
-            for style in styles(Grade::Order, limit) {
-                let rules = self.diagrams.within(steps, |diagrams| wide.cover(diagrams, style))?;
+        bases.extend(self.expansions(self.problem)?);
+        Ok(distinct(bases))
+    }
+
+    /// Rules that are right on ABIs of 64 bits.
+    fn long_bases(&mut self) -> Result<Vec<Vec<Rule>>, TooComplex> {
+        let mut bases = Vec::new();
+        if let Some(wide) = self.problem.wide() {
+            bases.extend(self.expansions(&wide)?);
+            for comparisons in [Comparisons::Last, Comparisons::Never] {
+                let style = Style { grade: Grade::Order, comparisons, ascending: false, rules: MANY };
+                let rules = self.diagrams.within(STEPS_OF_MANY, |diagrams| wide.cover(diagrams, style))?;
                 bases.extend(rules.map(|rules| rules.iter().flat_map(split).collect()));
             }
+            let complete: Vec<Vec<Rule>> = bases.iter().map(|base| self.complete(base)).collect();
+            bases.extend(complete.into_iter().filter(|base| base.len() <= MANY));
         }
         bases.extend(self.cubes());
-        let mut distinct: Vec<Vec<Rule>> = Vec::new();
-        for mut base in bases {
-            let mut seen = BTreeSet::new();
-            base.retain(|rule| seen.insert(rule.clone()));
-            if !distinct.contains(&base) {
-                distinct.push(base);
+        Ok(distinct(bases))
+    }
+
+    /// Few rules that are right but for their hazards, taken apart into equalities.
+    fn expansions(&mut self, problem: &Problem) -> Result<Vec<Vec<Rule>>, TooComplex> {
+        let mut bases = Vec::new();
+        for ascending in [false, true] {
+            let style =
+                Style { grade: Grade::Order, comparisons: Comparisons::Anywhere, ascending, rules: FEW };
+            let rules = self.diagrams.within(STEPS_OF_FEW, |diagrams| problem.cover(diagrams, style))?;
+            for last in [true, false] {
+                let expanded = rules.iter().flatten().flat_map(|rule| expanded(rule, last));
+                let base: Vec<Rule> = expanded.flat_map(|rule| split(&rule)).take(MANY + 1).collect();
+                bases.extend((!base.is_empty() && base.len() <= MANY).then_some(base));
             }
         }
-        Ok(distinct)
+        Ok(bases)
+    }
+
+    /// The same rules with a condition on every argument where that is harmless, so that none is asked before exceptions that need them all.
+    fn complete(&self, base: &[Rule]) -> Vec<Rule> {
+        self.problem.arguments.iter().fold(base.to_vec(), |rules, argument| {
+            // A comparison has to stay the last condition (`spec/seccomp.md` 1.5 A).
+            let is_free =
+                |rule: &Rule| rule.conditions().all(|(at, limit)| at > *argument || limit.is_plain());
+            let completed = rules.iter().flat_map(|rule| match rule.limits.get(*argument) {
+                Some(None) if is_free(rule) => HALVES.map(|half| rule.with(*argument, Some(half))).to_vec(),
+                _ => vec![rule.clone()],
+            });
+            completed.take(MANY + 1).collect()
+        })
     }
 
     /// Each rule of one side with each of the other, or with its default action.
@@ -287,10 +311,26 @@ fn expanded(rule: &Rule, last: bool) -> Vec<Rule> {
     })
 }
 
+const TOP: u64 = 1 << 31;
+/// Two conditions of which one holds.
+const HALVES: [Limit; 2] = [Limit::masked(TOP, 0), Limit::masked(TOP, TOP)];
+
+/// Each base once, and each rule in it.
+fn distinct(bases: Vec<Vec<Rule>>) -> Vec<Vec<Rule>> {
+    let mut distinct: Vec<Vec<Rule>> = Vec::new();
+    for mut base in bases {
+        let mut seen = BTreeSet::new();
+        base.retain(|rule| seen.insert(rule.clone()));
+        if !distinct.contains(&base) {
+            distinct.push(base);
+        }
+    }
+    distinct
+}
+
 /// The same rule as several, each of whose masks has a bit in the lower half: a condition without one would be none at
 /// all on an ABI of 32 bits (`spec/seccomp.md` 1.3).
 fn split(rule: &Rule) -> Vec<Rule> {
-    const TOP: u64 = 1 << 31;
     rule.conditions().fold(vec![rule.clone()], |rules, (argument, limit)| {
         if limit.op != Operator::MaskedEq || limit.value & u64::from(u32::MAX) != 0 {
             return rules;

@@ -16,8 +16,15 @@ use crate::term::{Effect, Operator};
 /// More rules than this are not looked through for one that is not needed.
 const FEW: usize = 24;
 
-/// The base with at most `limit` exceptions in front, so that everything is answered as wanted. `None` if that was not
-/// reached.
+/// What became of a base.
+pub(super) enum Repaired {
+    /// These rules answer everything as wanted.
+    Done(Vec<Rule>),
+    /// No exception helps.
+    Stuck,
+}
+
+/// The base with at most `limit` exceptions in front, so that everything is answered as wanted. `None` if more are needed.
 pub(super) fn repair(
     problem: &Problem,
     trial: &Trial<'_>,
@@ -25,21 +32,22 @@ pub(super) fn repair(
     base: &[Rule],
     grade: Grade,
     limit: usize,
-) -> Result<Option<Vec<Rule>>, TooComplex> {
+) -> Result<Option<Repaired>, TooComplex> {
+    const STUCK: Result<Option<Repaired>, TooComplex> = Ok(Some(Repaired::Stuck));
     let mut repair = Repair { problem, trial, grade, wanted: problem.goals(diagrams, grade)?, diagrams };
     let mut rules = base.to_vec();
     // An exception is right wherever it holds: the goal that was missed last is looked at until it is reached.
     let (mut place, mut reached) = (0, 0);
     while reached < trial.goals.len() {
-        let Some(goal) = trial.goals.get(place) else { return Ok(None) };
-        let Some(mut wrong) = repair.wrong(goal, &rules)? else { return Ok(None) };
+        let Some(goal) = trial.goals.get(place) else { return STUCK };
+        let Some(mut wrong) = repair.wrong(goal, &rules)? else { return STUCK };
         if wrong == NO {
             (place, reached) = ((place + 1) % trial.goals.len(), reached + 1);
             continue;
         }
         reached = 0;
         while let Some(call) = repair.diagrams.first(wrong) {
-            let Some(exception) = repair.exception(goal, &call, &rules)? else { return Ok(None) };
+            let Some(exception) = repair.exception(goal, &call, &rules)? else { return STUCK };
             let right = exception.set(repair.diagrams, goal.wide)?;
             wrong = repair.diagrams.minus(wrong, right)?;
             rules.insert(0, exception);
@@ -48,7 +56,8 @@ pub(super) fn repair(
             }
         }
     }
-    if rules.len() > FEW { Ok(Some(rules)) } else { repair.shortened(rules).map(Some) }
+    let rules = if rules.len() > FEW { rules } else { repair.shortened(rules)? };
+    Ok(Some(Repaired::Done(rules)))
 }
 
 struct Repair<'a> {

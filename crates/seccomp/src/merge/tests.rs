@@ -303,14 +303,14 @@ fn upper_halves_may_differ() {
 fn conditions_on_several_arguments_are_joined() {
     use Action::{Allow, Errno, Kill};
     let host = Host::x86_64();
-    for (default, a, b) in [
-        (Kill, ["a1>=0x7e020000", "a0>0xff"].as_slice(), ["a2<7"].as_slice()),
-        (Errno, &["a0&0x28==8", "a1>1"], &["a0<7", "a2&0x7e020000==0"]),
-        (Errno, &["a1<=5", "a0<=5"], &["a0==0xffffffff", "a0>9"]),
+    for (default, archs, a, b) in [
+        (Kill, [].as_slice(), ["a1>=0x7e020000", "a0>0xff"].as_slice(), ["a2<7"].as_slice()),
+        (Errno, ALL, &["a0&0x28==8", "a1>1"], &["a0<7", "a2&0x7e020000==0"]),
+        (Errno, &[], &["a1<=5", "a0<=5"], &["a0==0xffffffff", "a0>9"]),
     ] {
         let [a, b] = [a, b].map(|texts| {
             let rules: Vec<_> = texts.iter().map(|text| (*text, Allow)).collect();
-            keyctl(default, &[], &rules)
+            keyctl(default, archs, &rules)
         });
         let merged = merge(Some(&a), Some(&b), &host, Mode::Exact).unwrap();
         verify(Some(&a), Some(&b), merged.policy.as_ref(), &host, true);
