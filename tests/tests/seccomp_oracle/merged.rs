@@ -61,7 +61,7 @@ fn random_pairs() {
         }
         merged += 1;
     }
-    println!("{merged} merged, {approximate} approximately, {failed} not");
+    println!("{merged} merged, {approximate} approximately, {failed} not; z3 {:?}", solver.spent);
     assert!(merged > times(30), "{merged} merged, {failed} not");
 }
 
