@@ -72,10 +72,17 @@ pub(crate) fn main(args: &Args) -> ExitCode {
 fn run(args: &Args) -> Result<(), Failure> {
     let plan = Plan::new(&args.chain, Command::Adjust)?;
     let (spec, id, source) = input(args)?;
-    let about = args.container.as_deref().map(message::<Container>).transpose()?.unwrap_or_default();
+    let mut about = args.container.as_deref().map(message::<Container>).transpose()?.unwrap_or_default();
+    if let Some(class) = plan.seccomp_class {
+        class.tell(&spec, &mut about);
+    }
+    let said = about.linux.as_ref().and_then(|linux| linux.seccomp_policy.clone());
     let id = if about.id.is_empty() { id } else { about.id.clone() };
     let pod = pod_for(args.chain.pod.as_deref(), &id, &spec)?;
     let container = container_from(&spec, &id, &pod, about, &source)?;
+    if said.is_some() && said != container.linux.as_ref().and_then(|linux| linux.seccomp_policy.clone()) {
+        tracing::warn!("the container's seccompPolicy is another than that of {source}, which counts");
+    }
 
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,9 +1,14 @@
 //! What a policy refuses and drops, in real containers under runc. Needs root.
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use nri_tests::{is_root, ours, skipped};
+use nri_tests::wait::until;
+use nri_tests::{bundle, is_root, ours, process, skipped};
+use serde_json::json;
 
 use super::kit::policy;
 
@@ -81,4 +86,70 @@ fn a_broken_policy_starts_nothing() {
     let Some((code, stdout, stderr)) = run("{defaultLevel: nobody}", "echo ran") else { return };
     assert_eq!((code, stdout.as_str()), (125, ""), "{stderr}");
     assert!(stderr.contains("E040"), "{stderr}");
+}
+
+/// The case that began it: a local profile whose agent's socket depends on the pod. The plugin may lead the listener to
+/// another permitted path, where the agent gets the calls; elsewhere it may not.
+#[test]
+fn the_listener_of_a_local_profile() {
+    if !can_run() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let profile = |listener: &Path| {
+        json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": listener,
+            "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}]})
+    };
+    bundle::write(
+        folder.path(),
+        &profile(&path("default.sock")),
+        &["sh", "-c", "mkdir /tmp/made || echo kept out"],
+    )
+    .unwrap();
+    symlink(ours::scripted_plugin(), path("10-a")).unwrap();
+    let policy = policy(&format!(
+        "{{defaultLevel: l, levels: [{{name: l, fields: {{seccomp: {{localhost: listener, listener: {{paths: [{}]}}}}}}}}], \
+         invariants: [no-seccomp-loosening]}}",
+        json!(path("*.sock"))
+    ));
+    let run = |listener: &Path| {
+        let adjust = json!({"linux": {"seccompPolicy": profile(listener)}});
+        let script = json!({"output": path("lines"), "answers": {"CreateContainer": [{"adjust": adjust}]}});
+        fs::write(path("script"), script.to_string()).unwrap();
+        let plugin = format!("{}={}", path("10-a").display(), path("script").display());
+        let output = Command::new(ours::nri())
+            .args([
+                "run",
+                "--runtime",
+                "runc",
+                "--seccomp-class",
+                "localhost",
+                "--plugin",
+                &plugin,
+                "--bundle",
+            ])
+            .arg(folder.path())
+            .arg("--policy")
+            .arg(policy.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let (code, stdout, stderr) = run(&path("elsewhere"));
+    assert_eq!((code, stdout.as_str()), (125, ""), "{stderr}");
+    assert!(stderr.contains("node/l/seccomp") && stderr.contains("10-a"), "{stderr}");
+
+    let mut agent = Command::new(ours::nri())
+        .args(["seccomp", "listen", "--once", "--action", "errno=30"])
+        .arg(path("p1.sock"))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("the agent listens", || path("p1.sock").exists());
+    let (code, stdout, stderr) = run(&path("p1.sock"));
+    process::end(&mut agent, Duration::from_secs(5));
+    assert_eq!((code, stdout.as_str()), (0, "kept out\n"), "{stderr}");
 }

@@ -1,6 +1,7 @@
 //! What `nri run` and `nri adjust` have in common: the plugins that the command line names, a host that asks them, and
 //! the container's spec before and after.
 
+mod class;
 mod pod;
 mod programs;
 
@@ -21,6 +22,7 @@ use nri_wire::restrictions::RestrictionsResponse;
 use serde_json::Value;
 use tokio::time::Instant;
 
+pub(crate) use self::class::SeccompClass;
 pub(crate) use self::pod::{container_from, pod_for};
 use crate::audit::{self, About, Audit, Operation, Point};
 use crate::failure::Failure;
@@ -64,6 +66,10 @@ pub(crate) struct Options {
     policy: lock::Flags,
     #[command(flatten)]
     audit: audit::Flags,
+    /// What the client asked for as a seccomp profile: runtime-default, localhost, unconfined, privileged [default: what the
+    /// command knows, else nothing is said]
+    #[arg(long, value_name = "CLASS", hide_possible_values = true, help_heading = "Policy")]
+    seccomp_class: Option<SeccompClass>,
     /// The pod, as PodSandbox in JSON (default: from the spec's annotations, else made up)
     #[arg(long, value_name = "FILE")]
     pub(crate) pod: Option<PathBuf>,
@@ -76,6 +82,8 @@ pub(crate) struct Plan {
     validator: Validator,
     wait: usize,
     wait_timeout: Duration,
+    /// What the client asked for as a seccomp profile, where that is said.
+    pub(crate) seccomp_class: Option<SeccompClass>,
     /// The OCI runtime that the file names.
     pub(crate) runtime: Option<String>,
     /// The recording that the file names, and whether it keeps secrets.
@@ -186,6 +194,7 @@ impl Plan {
             validator: Validator::new(file.default_validator),
             wait: usize::try_from(wait).unwrap_or(usize::MAX),
             wait_timeout: options.wait_timeout.or(file.wait_timeout).unwrap_or(WAIT),
+            seccomp_class: options.seccomp_class.or(file.seccomp_class),
             runtime: file.runtime,
             record: (file.record, file.record_secrets),
             recorder: None,

@@ -16,7 +16,7 @@ use super::signals::Signals;
 use super::state::State;
 use super::terminal::{self, Console, Terminal};
 use super::{Args, interrupted, spec, watch};
-use crate::chain::{Adjusted, Chain, Plan, container_from, deadline, pod_for};
+use crate::chain::{Adjusted, Chain, Plan, SeccompClass, container_from, deadline, pod_for};
 use crate::decision::{self, Decision};
 use crate::failure::Failure;
 
@@ -43,7 +43,11 @@ impl Lifecycle<'_> {
         let base = self.base()?;
         let id = self.state.id.clone();
         let pod = pod_for(self.args.chain.pod.as_deref(), &id, &base.spec)?;
-        let about = Container { created_at: now(), ..Container::default() };
+        let mut about = Container { created_at: now(), ..Container::default() };
+        let own_spec = self.args.bundle.is_none().then_some(SeccompClass::RuntimeDefault);
+        if let Some(class) = plan.seccomp_class.or(own_spec) {
+            class.tell(&base.spec, &mut about);
+        }
         let container = container_from(&base.spec, &id, &pod, about, "the container's spec")?;
         let chain = tokio::select! {
             chain = plan.start() => chain?,

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::plugin::Plugin;
 use super::validator::Validator;
+use crate::chain::SeccompClass;
 use crate::policy::lock::Missing;
 
 /// Its content. `runtime` and the recording are for `nri run` alone.
@@ -27,6 +28,7 @@ pub(crate) struct Run {
     #[serde(deserialize_with = "super::list::one_or_more")]
     pub(crate) policy: Vec<PathBuf>,
     pub(crate) on_missing_policy: Option<Missing>,
+    pub(crate) seccomp_class: Option<SeccompClass>,
     pub(crate) audit: Option<PathBuf>,
     pub(crate) record: Option<PathBuf>,
     pub(crate) record_secrets: bool,
