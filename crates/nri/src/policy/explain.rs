@@ -11,19 +11,19 @@ use nri_policy::rule::set::Set;
 use nri_policy::rule::table::Group;
 use nri_policy::rule::{FieldKey, Mode, OnViolation};
 
-use super::file;
+use super::{decided, file};
 use crate::failure::Failure;
 use crate::table::table;
 
-/// Say in plain words what a plugin may do, what a set holds, or what a diagnostic means
+/// Say in plain words what a plugin may do, why something was decided so, or what a set or diagnostic means
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  nri policy explain --plugin gpu-injector\n  nri policy explain --policy 10-node.yaml --level untrusted\n  nri policy explain @runtime-control\n  nri policy explain E044"
+    after_help = "Examples:\n  nri policy explain --plugin gpu-injector\n  nri policy explain --policy 10-node.yaml --level untrusted\n  nri policy explain @runtime-control\n  nri policy explain E044\n  nri policy explain 01JDCM3T9W7Q2D4F --audit audit.jsonl\n  nri policy explain --container c0ffee12ab34 --audit audit.jsonl"
 )]
-#[command(group = clap::ArgGroup::new("question").required(true).args(["what", "plugin", "level"]))]
+#[command(group = clap::ArgGroup::new("question").required(true).args(["what", "plugin", "level", "container"]))]
 pub(crate) struct Args {
-    /// A diagnostic's code, or a set or group of fields with its `@`
-    #[arg(value_name = "CODE|@SET")]
+    /// A diagnostic's code, a set or group of fields with its `@`, or with --audit the id of an audit line
+    #[arg(value_name = "CODE|@SET|AUDIT-ID")]
     what: Option<String>,
     /// What this plugin may do; its name with or without index, or an identity
     #[arg(long, value_name = "NAME")]
@@ -31,12 +31,27 @@ pub(crate) struct Args {
     /// What plugins of this level may do
     #[arg(long, value_name = "LEVEL")]
     level: Option<String>,
+    /// What was changed in this container, and by whom; its id, or the beginning of it
+    #[arg(long, value_name = "ID", requires = "audit")]
+    container: Option<String>,
+    /// Audit log of `nri run`, `nri adjust` or `nri gateway`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plugin", "level", "policy"])]
+    audit: Option<PathBuf>,
+    /// Form of the answer, of what an audit log says
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: decided::Output,
     /// The policies; default: /etc/nri/policy.d
     #[arg(long, value_name = "FILE|DIR")]
     policy: Vec<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
+    if let Some(audit) = &args.audit {
+        return match (&args.container, &args.what) {
+            (Some(container), _) => decided::container(audit, container, args.output),
+            (None, what) => decided::line(audit, what.as_deref().unwrap_or_default(), args.output),
+        };
+    }
     if let Some(what) = &args.what {
         return if what.starts_with('@') { set(what) } else { code(what) };
     }

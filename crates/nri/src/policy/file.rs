@@ -56,7 +56,15 @@ pub(crate) fn load(paths: &[PathBuf]) -> Result<Loaded, Failure> {
 /// # Errors
 /// As [`load`]; or a policy does not load: its diagnostics.
 pub(crate) fn enforce(paths: &[PathBuf]) -> Result<PolicySet, Failure> {
-    load(paths)?.into_set().map_err(|loaded| {
+    settle(load(paths)?, paths)
+}
+
+/// What is loaded from some paths, to enforce it.
+///
+/// # Errors
+/// A policy does not load: its diagnostics.
+pub(super) fn settle(loaded: Loaded, paths: &[PathBuf]) -> Result<PolicySet, Failure> {
+    loaded.into_set().map_err(|loaded| {
         let first = loaded.diagnostics.list().iter().find(|d| d.code.name().starts_with('E'));
         let first = first.map(|d| {
             let file = loaded.sources.name(d.span.file);

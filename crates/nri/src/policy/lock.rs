@@ -15,6 +15,7 @@ use nri_wire::restrictions::{FieldRestriction, RestrictionsResponse};
 use serde::Deserialize;
 
 use super::file;
+use super::test::Tests;
 use crate::failure::Failure;
 
 /// The flags of commands that judge.
@@ -84,19 +85,34 @@ impl InForce {
         Ok(Self::new(file::enforce(paths)?, missing, records))
     }
 
-    /// The same for a daemon, which reads the default directory if it is told nothing.
+    /// The same for a daemon, which reads the default directory if it is told nothing, and has the tests pass that lie
+    /// beside the policies.
     ///
     /// # Errors
-    /// As [`InForce::named`].
+    /// As [`InForce::named`]; or a test fails.
     pub(crate) fn of_daemon(
         paths: &[PathBuf],
         missing: Option<Missing>,
         records: bool,
     ) -> Result<Self, Failure> {
-        if paths.is_empty() && file::load(paths)?.policies.is_empty() {
+        let loaded = file::load(paths)?;
+        if paths.is_empty() && loaded.policies.is_empty() && loaded.diagnostics.errors() == 0 {
             return Ok(Self::without(missing, records));
         }
-        Ok(Self::new(file::enforce(paths)?, missing, records))
+        let tests = Tests::read(&loaded)?;
+        let set = file::settle(loaded, paths)?;
+        tests.pass()?;
+        Ok(Self::new(set, missing, records))
+    }
+
+    /// No policy, by a judge that lists what is said about each change.
+    pub(super) fn recording() -> Self {
+        Self::without(None, true)
+    }
+
+    /// These policies.
+    pub(super) fn of_set(set: PolicySet) -> Self {
+        Self::new(set, None, false)
     }
 
     fn without(missing: Option<Missing>, records: bool) -> Self {

@@ -1,10 +1,13 @@
 //! `nri policy`: what administrators write, looked at without running anything.
 
 mod check;
+mod decided;
 mod explain;
 pub(crate) mod file;
+mod init;
 pub(crate) mod lock;
 mod render;
+mod test;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -14,10 +17,10 @@ use nri_policy::document::schema;
 
 use crate::failure::Failure;
 
-/// Check and explain policies
+/// Begin, check, test and explain policies
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  nri policy check 10-node.yaml\n  nri policy explain --plugin gpu-injector\n  nri policy presets baseline"
+    after_help = "Examples:\n  nri policy init > 10-node.yaml\n  nri policy check 10-node.yaml\n  nri policy explain --plugin gpu-injector\n  nri policy presets baseline"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -28,8 +31,10 @@ pub(crate) struct Args {
 enum Command {
     Check(check::Args),
     Explain(explain::Args),
+    Init(init::Args),
     Presets(Presets),
     Schema(Schema),
+    Test(test::Args),
 }
 
 /// List the built-in policies, or print one
@@ -50,6 +55,8 @@ pub(crate) fn main(args: &Args) -> ExitCode {
     let result = match &args.command {
         Command::Check(args) => check::run(args),
         Command::Explain(args) => explain::run(args).map(|text| (text, ExitCode::SUCCESS)),
+        Command::Init(args) => init::run(args).map(|text| (text, ExitCode::SUCCESS)),
+        Command::Test(args) => test::run(args),
         Command::Presets(args) => presets(args).map(|text| (text, ExitCode::SUCCESS)),
         Command::Schema(_) => Ok((format!("{:#}\n", schema::document()), ExitCode::SUCCESS)),
     };

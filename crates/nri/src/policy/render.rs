@@ -157,7 +157,7 @@ fn shown(c: char) -> char {
 }
 
 /// A text in one line that does nothing to a terminal.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 

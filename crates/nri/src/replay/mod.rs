@@ -20,6 +20,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use serde_json::Value;
+
+pub(crate) use self::request::Wish;
 use crate::failure::Failure;
 use crate::policy::lock::{Flags, InForce};
 
@@ -47,6 +50,40 @@ pub(crate) struct Args {
     against: Vec<PathBuf>,
     #[command(flatten)]
     policy: Flags,
+}
+
+/// The decision about one request, as JSON.
+pub(crate) fn decision(line: &[u8], policies: &InForce) -> Value {
+    work::json(&request::decide(1, line, policies.judge()))
+}
+
+/// What the plugins of one recorded request ask for, whatever becomes of it. `number`: which line, from 1. The judge of
+/// these policies must record.
+///
+/// # Errors
+/// It is no such request.
+pub(crate) fn wishes(number: usize, line: &[u8], policies: &InForce) -> Result<Vec<Wish>, Failure> {
+    request::wishes(number, line, policies.judge()).map_err(Failure::usage)
+}
+
+/// Looks at each line of a recording that is not blank.
+///
+/// # Errors
+/// It cannot be read; or what `look` fails of.
+pub(crate) fn lines(
+    file: &Path,
+    mut look: impl FnMut(usize, &[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut input = BufReader::with_capacity(BUFFER, open(file)?);
+    let mut number = 0;
+    loop {
+        let batch = work::batch(&mut input, &mut number)
+            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        batch.iter().try_for_each(|(number, line)| look(*number, line))?;
+    }
 }
 
 /// Runs the command.

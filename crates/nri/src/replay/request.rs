@@ -1,6 +1,8 @@
 //! One recorded request on its way: each answer is judged and merged in its turn, then the validators have their say, then
 //! the spec is adjusted. The same judge, merge and OCI application as in a host (`nri_runtime`).
 
+use nri_policy::change::Recorded;
+use nri_policy::document::word::UpdateKind;
 use nri_policy::identity::Facts;
 use nri_policy::judge::{self, Asked, Judge, Member, Other, Permitted, Refused};
 use nri_runtime::host::{self, Cause, Circumstances, Consulted, Created, Failure, Outcome, Stopped, Updated};
@@ -34,14 +36,42 @@ pub(super) fn decide(number: usize, text: &[u8], judge: &Judge) -> Decision {
     };
     let id = line::id(&json);
     match line::read(json) {
-        Ok(line) => replay(&id, line, judge),
+        Ok(line) => replay(&id, line, judge, &mut Vec::new()),
         Err(why) => Decision::unreadable(&id, format!("line {number}: {why}")),
     }
 }
 
-fn replay(id: &str, line: Line, judge: &Judge) -> Decision {
-    let mut way =
-        Way { judge, targets: &line.targets, plugins: Vec::new(), facts: Vec::new(), refused: Vec::new() };
+/// What one answer asks for.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) plugin: PluginName,
+    pub(crate) facts: Facts,
+    pub(crate) changes: Vec<Recorded>,
+    pub(crate) updates: Vec<UpdateKind>,
+}
+
+/// What the answers of one line ask for. The judge must record.
+///
+/// # Errors
+/// What is wrong with the line.
+pub(super) fn wishes(number: usize, text: &[u8], judge: &Judge) -> Result<Vec<Wish>, String> {
+    let json = serde_json::from_slice(text).map_err(|error| format!("line {number}: {error}"))?;
+    let line = line::read(json).map_err(|why| format!("line {number}: {why}"))?;
+    let mut wishes = Vec::new();
+    replay("", line, judge, &mut wishes);
+    Ok(wishes)
+}
+
+fn replay(id: &str, line: Line, judge: &Judge, wishes: &mut Vec<Wish>) -> Decision {
+    let (kind, own) = match &line.request {
+        Request::Create(_) => (UpdateKind::Others, None),
+        Request::Update(request) => (UpdateKind::Others, request.container.as_ref().map(|c| c.id.clone())),
+        Request::Stop(_) => (UpdateKind::OnStop, None),
+        Request::Synchronize => (UpdateKind::Sync, None),
+        Request::UpdateContainers => (UpdateKind::Unsolicited, None),
+    };
+    let (plugins, facts, refused) = (Vec::new(), Vec::new(), Vec::new());
+    let mut way = Way { judge, targets: &line.targets, plugins, facts, refused, kind, own, wishes };
     match line.request {
         Request::Create(request) => {
             let mut creation = Creation::new(*request);
@@ -113,6 +143,11 @@ struct Way<'a> {
     /// Who these plugins were.
     facts: Vec<Facts>,
     refused: Vec<Refused>,
+    /// What an update of another container than this one is.
+    kind: UpdateKind,
+    own: Option<String>,
+    /// Kept by a judge that records.
+    wishes: &'a mut Vec<Wish>,
 }
 
 /// An answer that counts once it is judged.
@@ -171,7 +206,25 @@ impl Way<'_> {
         let asked = Asked { plugin: &heard.plugin, facts: &heard.facts, basis, unknown: &heard.unknown };
         let verdict = self.judge.judge(&asked, answer);
         self.refused.extend(verdict.refused);
+        if let Some(wish) = self.wishes.last_mut() {
+            wish.changes = verdict.judged.into_iter().map(|judged| judged.change).collect();
+        }
         verdict.permitted.ok_or_else(|| Cause::Policy(heard.plugin.clone()))
+    }
+
+    /// Notes what an answer asks of other containers; its changes come when they are judged.
+    fn wish(&mut self, plugin: &PluginName, facts: &Facts, answer: &CreateContainerResponse) {
+        if !self.judge.records() {
+            return;
+        }
+        let kind = |id: &str| if self.own.as_deref() == Some(id) { UpdateKind::Own } else { self.kind };
+        let mut updates: Vec<UpdateKind> =
+            answer.update.iter().map(|update| kind(&update.container_id)).collect();
+        if !answer.evict.is_empty() {
+            updates.push(UpdateKind::Evict);
+        }
+        let (plugin, facts) = (plugin.clone(), facts.clone());
+        self.wishes.push(Wish { plugin, facts, changes: Vec::new(), updates });
     }
 
     /// What the policies say to the end result.
@@ -208,6 +261,7 @@ impl Way<'_> {
         self.facts.push(facts.clone());
         let (outcome, result) = match said {
             Said::Answer(answer, unknown) => {
+                self.wish(&plugin, &facts, &answer);
                 let heard = Heard { plugin: plugin.clone(), facts, answer: *answer, unknown };
                 (Outcome::Answer, Ok(Some(heard)))
             }

@@ -4,6 +4,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use serde_json::Value;
+
 use super::hidden;
 use crate::decision::Decision;
 
@@ -49,7 +51,10 @@ pub(super) fn lines<R: Read>(
 }
 
 /// The next line, and those after it that are there already: who writes a line and waits for its decision gets it.
-fn batch<R: Read>(input: &mut BufReader<R>, number: &mut usize) -> io::Result<Vec<(usize, Vec<u8>)>> {
+pub(super) fn batch<R: Read>(
+    input: &mut BufReader<R>,
+    number: &mut usize,
+) -> io::Result<Vec<(usize, Vec<u8>)>> {
     let (mut lines, mut bytes) = (Vec::new(), 0);
     while lines.is_empty() || input.buffer().contains(&b'\n') {
         let mut line = Vec::new();
@@ -99,11 +104,6 @@ pub(super) struct Decided {
 impl Decided {
     /// `against`: the decision under another policy. What does not differ from it is not printed.
     pub(super) fn new(decision: &Decision, against: Option<&Decision>) -> Self {
-        let json = |decision: &Decision| {
-            let mut json = serde_json::to_value(decision).unwrap_or_default();
-            hidden::into_objects(&mut json);
-            json
-        };
         let mut shown = json(decision);
         let other = against.map(json);
         let differs = other.as_ref() != Some(&shown);
@@ -113,6 +113,13 @@ impl Decided {
         let text = if differs { format!("{shown}\n") } else { String::new() };
         Self { text, negative: decision.error.is_some() }
     }
+}
+
+/// As it is printed.
+pub(super) fn json(decision: &Decision) -> Value {
+    let mut json = serde_json::to_value(decision).unwrap_or_default();
+    hidden::into_objects(&mut json);
+    json
 }
 
 fn decided(
