@@ -123,8 +123,8 @@ fn shown(line: &Value) -> String {
     let mut page = head(line);
     if text(line, "/event") == "decision" {
         page.push_str(&format!("\n{:<9} {}\n", "plugin", who(line)));
-        let proofs: Vec<&str> =
-            line["plugin"]["proofs"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let proofs = line.pointer("/plugin/proofs").and_then(Value::as_array).into_iter().flatten();
+        let proofs: Vec<&str> = proofs.filter_map(Value::as_str).collect();
         let proofs = if proofs.is_empty() { "nothing".to_owned() } else { proofs.join(", ") };
         let assurance = text(line, "/plugin/assurance");
         page.push_str(&format!("{:<9} proven by  {}   ({})\n", "", plain(&proofs), plain(assurance)));
@@ -157,7 +157,7 @@ fn shown(line: &Value) -> String {
         }));
         page.push_str(&format!("\n{}", table(&rows)));
     }
-    if let Some(name) = line["plugin"]["name"].as_str() {
+    if let Some(name) = line.pointer("/plugin/name").and_then(Value::as_str) {
         let name = plain(name);
         page.push_str(&format!(
             "{:<9} nri policy explain --plugin {name}     what this plugin may do\n",

@@ -54,7 +54,9 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     replay::lines(file, |number, line| {
         match replay::wishes(number, line, &recorder) {
             Ok(wishes) => {
-                wishes.into_iter().for_each(|wish| plugins.entry(wish.plugin.clone()).or_default().take(wish))
+                wishes
+                    .into_iter()
+                    .for_each(|wish| plugins.entry(wish.plugin.clone()).or_default().take(wish));
             }
             // Its last line may be torn.
             Err(failure) => tracing::warn!("passed over: {failure}"),
@@ -67,7 +69,9 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     let mut refused = 0_usize;
     replay::lines(file, |_, line| {
         let decision = replay::decision(line, &policies);
-        refused += usize::from(decision["refused"].as_array().is_some_and(|list| !list.is_empty()));
+        refused += usize::from(
+            decision.get("refused").and_then(Value::as_array).is_some_and(|list| !list.is_empty()),
+        );
         Ok(())
     })?;
     if refused > 0 {
