@@ -1,4 +1,4 @@
-//! `cargo xtask bench wire`, `bench gateway` and `bench seccomp`: build both sides as they are published, and print the figures of
+//! `cargo xtask bench wire`, `gateway`, `policy` and `seccomp`: build both sides as they are published, and print the figures of
 //! SPECIFICATION.md.
 
 use crate::{Failure, process, setup};
@@ -7,8 +7,9 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     match args.first().map(String::as_str) {
         Some("wire") => wire(args.get(1..).unwrap_or_default()),
         Some("gateway") => gateway(args.get(1..).unwrap_or_default()),
+        Some("policy") => policy(args.get(1..).unwrap_or_default()),
         Some("seccomp") => seccomp(args.get(1..).unwrap_or_default()),
-        _ => Err("usage: cargo xtask bench wire|gateway|seccomp [json]".to_owned()),
+        _ => Err("usage: cargo xtask bench wire|gateway|policy|seccomp [json]".to_owned()),
     }
 }
 
@@ -20,6 +21,12 @@ fn gateway(args: &[String]) -> Result<(), Failure> {
     let mut bench = std::process::Command::new(folder.join("bench"));
     bench.arg("gateway").arg(go_program(".", "go-bench")?).arg(folder.join("nri")).args(args);
     process::run(&mut bench)
+}
+
+fn policy(args: &[String]) -> Result<(), Failure> {
+    process::run(&mut process::cargo(&["build", "--release", "-q", "-p", "nri-tests", "--bin", "bench"]))?;
+    let mut bench = std::process::Command::new(crate::target().join("release/bench"));
+    process::run(bench.arg("policy").args(args))
 }
 
 fn seccomp(args: &[String]) -> Result<(), Failure> {

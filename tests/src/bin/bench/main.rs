@@ -1,5 +1,5 @@
-//! The measurements of SPECIFICATION.md: `cargo xtask bench wire` runs `bench compare`, `bench gateway` and `bench seccomp`
-//! themselves.
+//! The measurements of SPECIFICATION.md: `cargo xtask bench wire` runs `bench compare`; `bench gateway`, `bench policy`
+//! and `bench seccomp` are called as they are.
 //!
 //! Every figure is a ratio within one run. Host and plugin are processes of their own, so that they can be pinned to one
 //! core; rounds of all competitors are interleaved, and medians over rounds are compared. A driver reads rounds from
@@ -13,6 +13,7 @@ mod floor;
 mod gateway;
 mod host;
 mod ours;
+mod policy;
 mod round;
 mod seccomp;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let result = match words.as_slice() {
         ["compare", go, go_idle, idle, rest @ ..] => compare::run(go, go_idle, idle, rest.contains(&"json")),
         ["gateway", go, nri, rest @ ..] => gateway::run(go, nri, rest.contains(&"json")),
+        ["policy", rest @ ..] => policy::run(rest.contains(&"json")),
         ["seccomp", rest @ ..] => seccomp::run(rest.contains(&"json")),
         ["host", socket, plugins, concurrency] => host::drive(socket, plugins, concurrency),
         ["idle-plugins", socket, count] => host::idle_plugins(socket, count),
@@ -38,7 +40,7 @@ fn main() -> ExitCode {
         ["floor-peer", socket] => floor::serve(socket),
         ["wire", socket] => ours::wire(socket),
         ["plugin", socket] => ours::plugin(socket),
-        _ => Err("usage: bench compare GO GO-IDLE IDLE [json] | gateway GO NRI [json] | seccomp [json] | \
+        _ => Err("usage: bench compare GO GO-IDLE IDLE [json] | gateway GO NRI [json] | policy|seccomp [json] | \
                   floor|floor-peer|wire|plugin SOCKET | host SOCKET PLUGINS CONCURRENCY | idle-plugins SOCKET N"
             .into()),
     };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Failure;
 
 /// One line on a driver's stdin.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Round {
     /// `small` or `create`; `call` and `parallel` where the whole host is measured.
     pub(crate) what: String,
