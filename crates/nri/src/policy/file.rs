@@ -54,7 +54,7 @@ pub(crate) fn load(paths: &[PathBuf]) -> Result<Loaded, Failure> {
 /// Loads policies to enforce them.
 ///
 /// # Errors
-/// As [`load`]; or a policy does not load: its diagnostics.
+/// As [`load()`]; or a policy does not load: its diagnostics.
 pub(crate) fn enforce(paths: &[PathBuf]) -> Result<PolicySet, Failure> {
     settle(load(paths)?, paths)
 }
