@@ -12,6 +12,7 @@ mod bad_plugins;
 mod crash;
 mod joining;
 mod kit;
+mod policy;
 mod recorded;
 mod refused;
 mod required;
