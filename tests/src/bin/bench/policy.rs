@@ -10,13 +10,11 @@ use nri_policy::host::NoHost;
 use nri_policy::identity::Facts;
 use nri_policy::judge::{Asked, Creation, Judge, Options};
 use nri_wire::api;
-use nri_wire::io::tokio::{Peer, Role};
 use nri_wire::name::PluginName;
-use nri_wire::service;
-use tokio::net::UnixStream;
 
 use crate::Failure;
 use crate::compare::{Row, progress, settle};
+use crate::entrant::Entrant;
 use crate::ours::{container, pod, resident_of};
 use crate::round::Round;
 
@@ -73,33 +71,15 @@ fn times<T>(count: usize, mut work: impl FnMut() -> T) -> Duration {
     median((0..count).map(once).collect())
 }
 
-/// A CreateContainer of 11 KB and its answer, host and plugin in one process and thread.
+/// A CreateContainer of 11 KB and its answer: host and plugin are processes on one core, as in `bench compare`.
 fn call() -> Result<Duration, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let round = Round { size: CALL, ..Round::default() };
-    let request = api::CreateContainerRequest { pod: Some(pod()), container: Some(container(&round)) };
-    runtime.block_on(async {
-        let (ours, theirs) = UnixStream::pair()?;
-        let (host, _requests) = Peer::start(ours, Role::Runtime);
-        let (_plugin, mut requests) = Peer::start(theirs, Role::Plugin);
-        host.admit();
-        tokio::spawn(async move {
-            while let Some(request) = requests.next().await {
-                black_box(request.decode::<service::CreateContainer>().ok());
-                request.answer::<service::CreateContainer>(Ok(answer(3)));
-            }
-        });
-        let mut took = Vec::with_capacity(TIMES);
-        for _ in 0..TIMES {
-            let start = Instant::now();
-            let deadline = tokio::time::Instant::now() + Duration::from_secs(2);
-            if let Err(error) = host.call::<service::CreateContainer>(&request, deadline).await {
-                return Err(format!("the call failed: {error}").into());
-            }
-            took.push(start.elapsed());
-        }
-        Ok(median(took))
-    })
+    let folder = tempfile::tempdir()?;
+    let socket = folder.path().join("nri.sock");
+    let (own, socket) = (std::env::current_exe()?, socket.display().to_string());
+    let own = own.to_str().ok_or("the path of this program is no text")?;
+    let mut contest = Entrant::start(true, &[own, "wire", &socket], &[&[own, "plugin", &socket]])?;
+    let round = Round { what: "create".to_owned(), size: CALL, calls: TIMES, warm: 200, ..Round::default() };
+    Ok(Duration::from_nanos(contest.run(&round)?.p50_ns))
 }
 
 /// An answer with this many changes: variables, mounts, annotations, and a memory limit.
