@@ -11,6 +11,7 @@ mod gateway;
 mod journal;
 mod json;
 mod log;
+mod output;
 mod plugins;
 mod policy;
 mod record;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{file, render};
 use crate::failure::Failure;
+use crate::output::Output;
 
 /// Look for mistakes in policies
 ///
@@ -28,14 +29,6 @@ pub(crate) struct Args {
     /// Form of the answer
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Output,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Output {
-    /// As a compiler shows it
-    Text,
-    /// One object
-    Json,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(String, ExitCode), Failure> {

@@ -8,19 +8,11 @@ use serde_json::{Value, json};
 
 use super::render::plain;
 use crate::failure::{Failure, Kind};
+use crate::output::Output;
 use crate::table::{self, table};
 
 /// Most bytes of one line that are read; longer ones are passed over.
 const LINE_MAX: u64 = 64 * 1024 * 1024;
-
-/// Form of the answer.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Output {
-    /// For people
-    Text,
-    /// One object
-    Json,
-}
 
 /// What one line says.
 ///

@@ -39,7 +39,7 @@ pub(crate) struct Args {
     audit: Option<PathBuf>,
     /// Form of the answer, of what an audit log says
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: decided::Output,
+    output: crate::output::Output,
     /// The policies; default: /etc/nri/policy.d
     #[arg(long, value_name = "FILE|DIR")]
     policy: Vec<PathBuf>,

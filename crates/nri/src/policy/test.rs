@@ -14,6 +14,7 @@ use super::file;
 use super::lock::InForce;
 use super::render::plain;
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::replay;
 
 /// Members of `expect.refused` (`cli.md`, `refused`).
@@ -47,14 +48,6 @@ pub(crate) struct Args {
     /// Form of the answer
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Output,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Output {
-    /// What fails, for people
-    Text,
-    /// One object
-    Json,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(String, ExitCode), Failure> {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use nri_seccomp::profile::DEFAULT_CAPABILITIES;
 use serde_json::{Value, json};
 
 use super::profile;
@@ -13,24 +14,6 @@ use crate::spec::{read, section};
 const OCI_VERSION: &str = "1.0.2";
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// What Docker gives a container that asks for nothing.
-const CAPABILITIES: &[&str] = &[
-    "CAP_AUDIT_WRITE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_MKNOD",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_RAW",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-];
 
 /// Files of the kernel that tell or change more than a container should know or do.
 const MASKED: &[&str] = &[
@@ -67,7 +50,7 @@ pub(crate) fn default(
     binds: &[Bind],
     process: &Process<'_>,
 ) -> Result<Value, Failure> {
-    let capabilities = json!(CAPABILITIES);
+    let capabilities = json!(DEFAULT_CAPABILITIES);
     let mut env = vec![PATH.to_owned(), "HOME=/root".to_owned()];
     if process.terminal {
         env.push(format!("TERM={}", std::env::var("TERM").unwrap_or_else(|_| "xterm".into())));
@@ -96,7 +79,7 @@ pub(crate) fn default(
             ],
             "maskedPaths": MASKED,
             "readonlyPaths": READ_ONLY,
-            "seccomp": profile::resolve(CAPABILITIES, std::env::consts::ARCH)?,
+            "seccomp": profile::resolve(&DEFAULT_CAPABILITIES, std::env::consts::ARCH)?,
         },
     });
     add_env(&mut spec, process.env);

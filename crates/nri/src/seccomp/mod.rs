@@ -33,15 +33,6 @@ enum Command {
     Listen(listen::Args),
 }
 
-/// Form of what a command says.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    /// For people
-    Text,
-    /// One object
-    Json,
-}
-
 pub(crate) fn main(args: &Args) -> ExitCode {
     match &args.command {
         Command::Show(args) => show::main(args),

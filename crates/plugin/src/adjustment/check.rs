@@ -3,6 +3,7 @@
 use std::fmt;
 
 use nri_wire::field::Field;
+use nri_wire::field::RLIMITS;
 
 /// A value that cannot work. The answer that contains it is not sent; the runtime gets this text instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,25 +86,7 @@ pub(crate) fn cgroup_file(name: &str) -> Verdict {
 
 /// The limits of getrlimit(2).
 pub(crate) fn rlimit(kind: &str, soft: u64, hard: u64) -> Verdict {
-    const LIMITS: [&str; 16] = [
-        "AS",
-        "CORE",
-        "CPU",
-        "DATA",
-        "FSIZE",
-        "LOCKS",
-        "MEMLOCK",
-        "MSGQUEUE",
-        "NICE",
-        "NOFILE",
-        "NPROC",
-        "RSS",
-        "RTPRIO",
-        "RTTIME",
-        "SIGPENDING",
-        "STACK",
-    ];
-    let known = kind.strip_prefix("RLIMIT_").is_some_and(|name| LIMITS.contains(&name));
+    let known = kind.strip_prefix("RLIMIT_").is_some_and(|name| RLIMITS.contains(&name));
     unless(known, "must be a limit of getrlimit(2) such as `RLIMIT_NOFILE`")
         .or(unless(soft <= hard, "must not have a soft limit above its hard limit"))
 }

@@ -3,7 +3,7 @@
 //! Reading, judging, explanations and lints all go by it. A field that the protocol gains does not compile until it
 //! stands here.
 
-use nri_wire::field::{FIELDS, Field};
+use nri_wire::field::{self, FIELDS, Field};
 
 use super::set::Set;
 use crate::change::Subject;
@@ -190,27 +190,7 @@ const HOOKS: Words = Words {
     prefix: "",
     known: &["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
 };
-const RLIMITS: Words = Words {
-    prefix: "RLIMIT_",
-    known: &[
-        "AS",
-        "CORE",
-        "CPU",
-        "DATA",
-        "FSIZE",
-        "LOCKS",
-        "MEMLOCK",
-        "MSGQUEUE",
-        "NICE",
-        "NOFILE",
-        "NPROC",
-        "RSS",
-        "RTPRIO",
-        "RTTIME",
-        "SIGPENDING",
-        "STACK",
-    ],
-};
+const RLIMITS: Words = Words { prefix: "RLIMIT_", known: field::RLIMITS };
 const IO_CLASSES: Words = Words { prefix: "IOPRIO_CLASS_", known: &["NONE", "RT", "BE", "IDLE"] };
 const NAMESPACES: Words =
     Words { prefix: "", known: &["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"] };

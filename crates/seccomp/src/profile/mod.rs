@@ -44,7 +44,7 @@ use crate::policy::{Invalid, Policy, Reason};
 
 pub use errno::{errno_name, errno_number};
 pub use json::{BYTES, Position, parse};
-pub use target::{Kernel, Target, UnknownKernel};
+pub use target::{DEFAULT_CAPABILITIES, Kernel, Target, UnknownKernel};
 
 /// Reads a file of any form. `None` where it holds no policy.
 ///

@@ -10,7 +10,7 @@ use crate::settings::Host;
 use crate::term::Arch;
 
 /// Docker's and containerd's default bounding set.
-const DEFAULT_CAPABILITIES: [&str; 14] = [
+pub const DEFAULT_CAPABILITIES: [&str; 14] = [
     "CAP_AUDIT_WRITE",
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",

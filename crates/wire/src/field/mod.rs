@@ -18,6 +18,26 @@ pub use retain::{retain_adjustment, retain_update};
 
 use crate::version::NriVersion;
 
+/// The limits of getrlimit(2), without `RLIMIT_`: the keys of [`Field::Rlimits`].
+pub const RLIMITS: &[&str] = &[
+    "AS",
+    "CORE",
+    "CPU",
+    "DATA",
+    "FSIZE",
+    "LOCKS",
+    "MEMLOCK",
+    "MSGQUEUE",
+    "NICE",
+    "NOFILE",
+    "NPROC",
+    "RSS",
+    "RTPRIO",
+    "RTTIME",
+    "SIGPENDING",
+    "STACK",
+];
+
 /// How a field is owned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -6,11 +6,11 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::ValueEnum;
 use serde_json::Value;
 
 use super::{Report, SOCKET, client};
 use crate::failure::Failure;
+use crate::output::Output;
 
 /// Show the plugins of a running gateway, and the engine that it serves
 ///
@@ -26,14 +26,6 @@ pub(crate) struct Args {
     /// The gateway's control socket
     #[arg(long, value_name = "PATH", default_value = SOCKET)]
     control: PathBuf,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Output {
-    /// A table
-    Text,
-    /// One object
-    Json,
 }
 
 /// `nri plugins …`

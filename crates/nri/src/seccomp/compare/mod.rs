@@ -12,8 +12,9 @@ use nri_seccomp::policy::Policy;
 
 use self::answer::Answer;
 use super::options::Options;
-use super::{Output, input, target};
+use super::{input, target};
 use crate::failure::Failure;
+use crate::output::Output;
 
 /// Tell whether a seccomp policy only confines more than another
 ///

@@ -31,7 +31,7 @@ pub(crate) struct Args {
     new: PathBuf,
     /// Form of the output
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: super::Output,
+    output: crate::output::Output,
     #[command(flatten)]
     target: target::Options,
     #[command(flatten)]
@@ -63,8 +63,8 @@ fn diff(args: &Args) -> Result<ExitCode, Failure> {
     let code = if changes.list.is_empty() && comparison.relation.accepts() { 0 } else { 1 };
     let shown = Shown { files: [input::name(&args.old), input::name(&args.new)], changes, comparison, host };
     let text = match args.output {
-        super::Output::Text => text::text(&shown),
-        super::Output::Json => format!("{}\n", json::json(&shown)),
+        crate::output::Output::Text => text::text(&shown),
+        crate::output::Output::Json => format!("{}\n", json::json(&shown)),
     };
     std::io::stdout()
         .write_all(text.as_bytes())

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     arch: Option<Arch>,
     /// Form of the output
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: super::Output,
+    output: crate::output::Output,
     #[command(flatten)]
     target: Options,
 }
@@ -56,8 +56,8 @@ fn show(args: &Args) -> Result<(), Failure> {
     let name = input::name(&args.file);
     let text = match input::read_valid(&args.file, &args.target.target(host.native()))? {
         None => match args.output {
-            super::Output::Text => "no policy: every call is allowed, on every ABI\n".to_owned(),
-            super::Output::Json => "null\n".to_owned(),
+            crate::output::Output::Text => "no policy: every call is allowed, on every ABI\n".to_owned(),
+            crate::output::Output::Json => "null\n".to_owned(),
         },
         Some(policy) => {
             let settings = Settings::default();
@@ -68,8 +68,8 @@ fn show(args: &Args) -> Result<(), Failure> {
             let outline = Outline::new(&policy, &model, arch);
             let shown = Shown { outline, policy: &policy, model: &model, lints };
             match args.output {
-                super::Output::Text => text::text(&shown),
-                super::Output::Json => format!("{}\n", json::json(&shown)),
+                crate::output::Output::Text => text::text(&shown),
+                crate::output::Output::Json => format!("{}\n", json::json(&shown)),
             }
         }
     };

@@ -23,6 +23,7 @@ use self::trace::Trouble;
 use super::options::Options;
 use super::{input, target};
 use crate::failure::Failure;
+use crate::output::Output;
 
 /// Read the seccomp filters of a live process, and compare them with a policy
 ///
@@ -53,14 +54,6 @@ pub(crate) struct Args {
     target: target::Options,
     #[command(flatten)]
     options: Options,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    /// For people
-    Text,
-    /// One object
-    Json,
 }
 
 /// Runs the command.
