@@ -17,7 +17,7 @@ use super::{OnMissing, Rules};
 use crate::change::{Change, Op, Place, Recorded, Subject};
 use crate::document::word::{ClientOverride, UpdateKind};
 use crate::identity::Facts;
-use crate::rule::matching::Access;
+use crate::rule::Access;
 use crate::rule::{self, Case, Finding, Mode, OnViolation, table};
 
 /// An answer that waits for its judgement, in parts.

@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | [`table`] | the one table of fields: members of a MATCH, bounds, danger, groups |
 //! | [`matching`] | a MATCH and its semantics |
+//! | `device` | types, numbers and access of devices |
 //! | [`set`] | built-in sets |
 //! | [`seccomp`] | the rule of the field `seccomp` (`policy.md` 5) |
 //! | [`glob`], [`quantity`], [`idset`] | patterns, numbers, sets of CPUs and nodes |
 //! | `read`, `value` | how rules are read; what they look at in a change |
 
+mod device;
 pub mod glob;
 pub mod idset;
 pub mod matching;
@@ -23,9 +25,10 @@ use std::fmt;
 
 use nri_wire::field::{FIELDS, Field};
 
+pub use self::device::Access;
 use self::matching::Holds;
 pub(crate) use self::matching::is_at_most_as_much;
-pub use self::matching::{Access, Bound, Case, Match};
+pub use self::matching::{Bound, Case, Match};
 use self::seccomp::SeccompRule;
 use self::table::{Count, Group};
 use crate::change::{Op, Subject};

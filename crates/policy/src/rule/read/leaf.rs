@@ -4,9 +4,10 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics, member, quoted};
 use crate::document::node::{Entry, Node, Value};
 use crate::document::policy::Sha256;
 use crate::rule::Access;
+use crate::rule::device::DevicePattern;
 use crate::rule::glob::Glob;
 use crate::rule::idset::IdSet;
-use crate::rule::matching::{Check, DevicePattern, Ids, Ratio};
+use crate::rule::matching::{Check, Ids, Ratio};
 use crate::rule::quantity::{Quantity, number};
 use crate::rule::table::{Bounds, Words};
 

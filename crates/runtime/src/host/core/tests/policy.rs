@@ -17,6 +17,17 @@ fn under(more: &str) -> Bench {
     Bench::with(Setup { judge, ..setup() }, Vec::new(), Vec::new())
 }
 
+/// The request went through, or was refused for a required plugin, with this text.
+#[track_caller]
+fn check_required(bench: &mut Bench, request: u64, require: &str, expect: &str) {
+    if expect.is_empty() {
+        assert!(bench.done[&request].is_ok(), "{require}");
+    } else {
+        let text = absent(bench, request);
+        assert!(text.contains(expect), "{require}: {text}");
+    }
+}
+
 #[track_caller]
 fn absent(bench: &mut Bench, request: u64) -> String {
     let Cause::Absent(absent) = bench.cause(request) else { panic!("not for a required plugin") };
@@ -44,12 +55,7 @@ fn required_for_a_container() {
         let request = bench.create("c1");
         bench.answer(a, env("A", "1"));
         bench.pass(Duration::from_secs(2));
-        if expect.is_empty() {
-            assert!(bench.done[&request].is_ok(), "{require}");
-        } else {
-            let text = absent(&mut bench, request);
-            assert!(text.contains(expect), "{require}: {text}");
-        }
+        check_required(&mut bench, request, require, expect);
     }
 }
 
@@ -74,12 +80,7 @@ fn required_for_a_pod() {
             bench.nod(a);
             bench.pass(Duration::from_secs(2));
         }
-        if expect.is_empty() {
-            assert!(bench.done[&request].is_ok(), "{require}");
-        } else {
-            let text = absent(&mut bench, request);
-            assert!(text.contains(expect), "{require}: {text}");
-        }
+        check_required(&mut bench, request, require, expect);
     }
 }
 
