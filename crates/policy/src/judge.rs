@@ -203,6 +203,12 @@ impl Judge {
         })))
     }
 
+    /// Whether it lets everything through, whoever asks.
+    #[must_use]
+    pub const fn is_allow_all(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether verdicts list what is said about each change ([`Options::records`]).
     #[must_use]
     pub fn records(&self) -> bool {

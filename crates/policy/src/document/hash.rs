@@ -1,7 +1,6 @@
 //! The policy hash (`policy.md` 9): what is in force, whatever way it was written.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
@@ -34,11 +33,7 @@ fn canonical(value: &Json) -> String {
 }
 
 fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    super::policy::Sha256(hash.finalize().into()).to_string()
 }
 
 /// A policy with defaults filled in and sets expanded.

@@ -16,7 +16,7 @@ pub trait Answer: sealed::Sealed + fmt::Debug + Default {
     /// What its changes are taken against.
     type Basis<'a>: fmt::Debug;
 
-    /// Hands the answer's changes to `look`.
+    /// Hands the answer's changes to `look`: those of the adjustment, then those of each update in their order.
     fn changes<R>(&self, basis: &Self::Basis<'_>, look: impl FnOnce(&[Change<'_>]) -> R) -> R;
 
     /// What is known of the containers that it is about.
@@ -189,9 +189,6 @@ pub(super) mod sealed {
     /// The parts of an answer.
     #[expect(unnameable_types, reason = "seals `Answer`: a judge knows every kind of answer there is")]
     pub trait Sealed {
-        fn adjust(&self) -> Option<&ContainerAdjustment> {
-            None
-        }
         fn adjust_mut(&mut self) -> Option<&mut Option<ContainerAdjustment>> {
             None
         }
@@ -233,9 +230,6 @@ pub(super) mod sealed {
     }
 
     impl Sealed for CreateContainerResponse {
-        fn adjust(&self) -> Option<&ContainerAdjustment> {
-            self.adjust.as_ref()
-        }
         fn adjust_mut(&mut self) -> Option<&mut Option<ContainerAdjustment>> {
             Some(&mut self.adjust)
         }

@@ -236,8 +236,14 @@ impl<'q> Inquiry<'q> {
             let (spot, place) = (self.spot(id), Place::Update { index, id });
             let unknown = self.unknown.iter().filter(|path| self.update_of(path) == Some(index));
             let unknown: Vec<Change<'_>> = unknown.map(|path| self::unknown(path, place)).collect();
+            // The adjustment's come first, then each update's in their order (`Answer::changes`).
+            let before = |change: &Change<'_>| match change.place {
+                Place::Adjustment => true,
+                Place::Update { index: other, .. } => other < index,
+            };
+            let own = self.changes.iter().skip(self.changes.partition_point(before));
             let changes: Vec<&Change<'_>> =
-                self.changes.iter().filter(|change| change.place == place).chain(&unknown).collect();
+                own.take_while(|change| change.place == place).chain(&unknown).collect();
             let mut say = self.say(seats, spot.pod);
             let free = self.is_free(&say);
             let mut granted = true;

@@ -327,7 +327,8 @@ impl Bound {
         self.failure(count, case).ok().flatten()
     }
 
-    fn failure(&self, count: Count, case: &Case<'_, '_>) -> Result<Option<String>, Unknown> {
+    /// Why a number is not within it; `None`: it is.
+    pub(super) fn failure(&self, count: Count, case: &Case<'_, '_>) -> Result<Option<String>, Unknown> {
         let Subject::Field(field) = case.change.subject else { return Ok(Some(no_number())) };
         let bounds = table::of(field).bounds;
         let found = looked_at(case.change).map_or(Amounts::NONE, |v| amounts(count, field, bounds, v));

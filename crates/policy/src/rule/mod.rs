@@ -315,12 +315,9 @@ impl Changes {
                 case.change.subject
             ));
         }
-        match self.bound.map(|bound| bound.holds(Count::Value, case)) {
-            None | Some(Ok(true)) => Finding::Allowed(Grant { relative, access }),
-            Some(Ok(false)) => {
-                let why = self.bound.and_then(|bound| bound.why_not(Count::Value, case));
-                Finding::Violated(why.unwrap_or_default())
-            }
+        match self.bound.map(|bound| bound.failure(Count::Value, case)) {
+            None | Some(Ok(None)) => Finding::Allowed(Grant { relative, access }),
+            Some(Ok(Some(why))) => Finding::Violated(why),
             Some(Err(unknown)) => Finding::Unclear(unknown.0),
         }
     }

@@ -4,7 +4,7 @@ use nri_wire::api::{LinuxDevice, LinuxDeviceCgroup, Mount};
 use nri_wire::field::Value;
 
 use super::glob::Glob;
-use super::value::{is_bind, mount_type};
+use super::value::{is_bind, looked_at, mount_type};
 use crate::change::Change;
 use crate::host::Host;
 use crate::path::clean;
@@ -177,7 +177,7 @@ impl Set {
     /// Whether a change is in it; for a removal, what goes away.
     #[must_use]
     pub fn contains(self, change: &Change<'_>, host: &dyn Host) -> bool {
-        let value = change.after.as_ref().or(change.before.as_ref());
+        let value = looked_at(change);
         match (self, value) {
             (Self::RuntimeControl, _) => steers_runtimes(&change.key, host),
             (Self::LoaderInjection, _) => is_one_of(LOADER_INJECTION, &change.key),

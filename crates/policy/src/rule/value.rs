@@ -9,7 +9,7 @@ use nri_wire::field::{Field, Value};
 
 use super::quantity::Amount;
 use super::table::{Bounds, Count, Part};
-use crate::change::{Change, Subject};
+use crate::change::{Change, Subject, comparable};
 use crate::path::clean;
 
 /// The value that rules look at: the new one, for a removal the one that goes away.
@@ -35,8 +35,8 @@ pub(super) fn mount_type(mount: &Mount) -> &str {
 pub(super) fn text<'c>(part: Part, change: &'c Change<'_>) -> Option<Cow<'c, str>> {
     if part == Part::Key {
         return Some(match change.subject {
-            Subject::Field(Field::Mounts | Field::Devices) => clean(&change.key),
-            _ => Cow::Borrowed(&*change.key),
+            Subject::Field(field) => comparable(field, &change.key),
+            Subject::Unknown => Cow::Borrowed(&*change.key),
         });
     }
     Some(match (part, looked_at(change)?) {

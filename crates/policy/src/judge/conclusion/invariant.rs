@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nri_wire::api::LinuxNamespace;
+use nri_wire::api::{Container, LinuxNamespace, LinuxSeccomp};
 use nri_wire::field::Field;
 use nri_wire::name::PluginName;
 use serde_json::Value as Json;
@@ -105,11 +105,8 @@ fn annotations(rules: &Rules, product: &Product<'_>) -> Vec<Breach> {
 }
 
 fn seccomp(rules: &Rules, policy: &Policy, ended: &Ended<'_>, product: &Product<'_>) -> Option<Breach> {
-    let of = |container: &'_ nri_wire::api::Container| {
-        container.linux.as_ref().and_then(|linux| linux.seccomp_policy.clone())
-    };
-    let new = of(product.container);
-    if new == of(product.pristine) {
+    let new = seccomp_policy(product.container);
+    if new == seccomp_policy(product.pristine) {
         return None;
     }
     let breach = |reason: String, counterexample| {
@@ -123,10 +120,14 @@ fn seccomp(rules: &Rules, policy: &Policy, ended: &Ended<'_>, product: &Product<
     let level = seat.and_then(|seat| seat.level);
     let rule =
         level.and_then(|level| Some((level, level.decider(Subject::Field(Field::Seccomp))?.rule.seccomp())));
-    match rules.comparisons.end(policy, rule, product.pristine, &new) {
+    match rules.comparisons.end(policy, rule, product.pristine, new) {
         Ok(_) => None,
         Err(why) => breach(format!("the container's seccomp policy: {}", why.reason), why.counterexample),
     }
+}
+
+fn seccomp_policy(container: &Container) -> Option<&LinuxSeccomp> {
+    container.linux.as_ref()?.seccomp_policy.as_ref()
 }
 
 fn namespaces(rules: &Rules, policy: &Policy, product: &Product<'_>) -> Vec<Breach> {
