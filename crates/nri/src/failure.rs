@@ -57,6 +57,12 @@ impl Failure {
         })
     }
 
+    /// Says it, and gives the exit code of a command that has none of its own.
+    pub(crate) fn end(&self) -> ExitCode {
+        self.print();
+        self.exit_code()
+    }
+
     /// Prints the line `error: …`. A message of several lines is folded, so that it stays one.
     pub(crate) fn print(&self) {
         let line: Vec<&str> = self.message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

@@ -51,7 +51,6 @@ const KIND: Kind =
     Kind { verb: "audit to", noun: "an audit log", name: "the audit log", entries: "lines", thread: "audit" };
 
 /// The flag of commands that judge.
-/// The flag of commands that judge.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(id = "audit-flags")]
 pub(crate) struct Flags {

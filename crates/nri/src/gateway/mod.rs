@@ -106,10 +106,7 @@ pub(crate) fn main(args: &Args) -> ExitCode {
     });
     match result {
         Ok(signal) => ExitCode::from(signal.exit_code()),
-        Err(failure) => {
-            failure.print();
-            failure.exit_code()
-        }
+        Err(failure) => failure.end(),
     }
 }
 

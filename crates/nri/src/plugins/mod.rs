@@ -143,10 +143,7 @@ fn say(notice: &Notice<'_>) {
 fn exit(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.print();
-            failure.exit_code()
-        }
+        Err(failure) => failure.end(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nri_policy::diagnostic::{Diagnostic, Severity};
 use nri_policy::document::load::{self, Loaded, PolicySet};
 use nri_policy::document::node::BYTES;
 use nri_policy::host::{Host, Unknown};
@@ -65,11 +66,7 @@ pub(crate) fn enforce(paths: &[PathBuf]) -> Result<PolicySet, Failure> {
 /// A policy does not load: its diagnostics.
 pub(super) fn settle(loaded: Loaded, paths: &[PathBuf]) -> Result<PolicySet, Failure> {
     loaded.into_set().map_err(|loaded| {
-        let first = loaded.diagnostics.list().iter().find(|d| d.code.name().starts_with('E'));
-        let first = first.map(|d| {
-            let file = loaded.sources.name(d.span.file);
-            format!("{file}:{}: {}: {}", d.span.start, d.code, d.message)
-        });
+        let first = errors(&loaded).next().map(|found| brief(&loaded, found));
         let more = match loaded.diagnostics.errors() {
             0 | 1 => String::new(),
             errors => format!("; and {} more errors", errors - 1),
@@ -77,6 +74,17 @@ pub(super) fn settle(loaded: Loaded, paths: &[PathBuf]) -> Result<PolicySet, Fai
         let paths: String = paths.iter().map(|path| format!(" {}", path.display())).collect();
         Failure::usage(format!("{}{more}; see `nri policy check{paths}`", first.unwrap_or_default()))
     })
+}
+
+/// The errors in it, in their order.
+pub(super) fn errors(loaded: &Loaded) -> impl Iterator<Item = &Diagnostic> {
+    loaded.diagnostics.list().iter().filter(|found| found.code.severity() == Severity::Error)
+}
+
+/// One of them on a line: place, code and message.
+pub(super) fn brief(loaded: &Loaded, found: &Diagnostic) -> String {
+    let file = loaded.sources.name(found.span.file);
+    format!("{file}:{}: {}: {}", found.span.start, found.code, found.message)
 }
 
 /// What shows that the policies of some paths are still the same: of each file its path, device, inode, length and times.

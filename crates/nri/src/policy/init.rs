@@ -12,6 +12,7 @@ use nri_policy::rule::table::Group;
 use nri_wire::name::PluginName;
 use serde_json::Value;
 
+use super::file;
 use super::lock::InForce;
 use crate::failure::Failure;
 use crate::replay::{self, Wish};
@@ -85,8 +86,10 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
 fn loaded(text: &str) -> Result<PolicySet, Failure> {
     let file = load::File { name: "the policy".to_owned(), content: text.into(), distrust: None };
     load::load(vec![file], &NoHost).into_set().map_err(|loaded| {
-        let first = loaded.diagnostics.list().iter().find(|found| found.code.name().starts_with('E'));
-        let first = first.map(|found| format!("{}: {}", found.span.start, found.message)).unwrap_or_default();
+        let first = file::errors(&loaded)
+            .next()
+            .map(|found| format!("{}: {}", found.span.start, found.message))
+            .unwrap_or_default();
         Failure::usage(format!("the recording gives no policy that loads: {first}"))
     })
 }

@@ -99,11 +99,9 @@ impl Tests {
 /// A file that may hold tests and cannot be read is an error; one with a policy is not, until a test names it.
 fn complete(loaded: &Loaded) -> Result<(), Failure> {
     let policies: BTreeSet<_> = loaded.policies.iter().map(|policy| policy.name.at.file).collect();
-    let errors = loaded.diagnostics.list().iter().filter(|found| found.code.name().starts_with('E'));
-    match errors.clone().find(|found| !policies.contains(&found.span.file)) {
+    match file::errors(loaded).find(|found| !policies.contains(&found.span.file)) {
         Some(found) => {
-            let file = loaded.sources.name(found.span.file);
-            let text = format!("{file}:{}: {}: {}", found.span.start, found.code, found.message);
+            let (file, text) = (loaded.sources.name(found.span.file), file::brief(loaded, found));
             Err(Failure::usage(format!("{text}; see `nri policy check {file}`")))
         }
         None => Ok(()),

@@ -91,10 +91,7 @@ pub(crate) fn main(args: &Args) -> ExitCode {
     match run(args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
-        Err(failure) => {
-            failure.print();
-            failure.exit_code()
-        }
+        Err(failure) => failure.end(),
     }
 }
 

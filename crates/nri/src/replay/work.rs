@@ -64,7 +64,8 @@ pub(super) fn batch<R: Read>(
         }
         *number += 1;
         if line.len() == LINE_MAX && line.last() != Some(&b'\n') {
-            skip_line(input)?;
+            // What was read of it is no JSON, and its decision says so.
+            input.skip_until(b'\n')?;
         }
         bytes += line.len();
         if !line.iter().all(u8::is_ascii_whitespace) {
@@ -75,21 +76,6 @@ pub(super) fn batch<R: Read>(
         }
     }
     Ok(lines)
-}
-
-/// The rest of a line that is too long. What was read of it is no JSON, and its decision says so.
-fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
-    loop {
-        let buffer = input.fill_buf()?;
-        let (used, over) = match buffer.iter().position(|byte| *byte == b'\n') {
-            Some(at) => (at + 1, true),
-            None => (buffer.len(), buffer.is_empty()),
-        };
-        input.consume(used);
-        if over {
-            return Ok(());
-        }
-    }
 }
 
 /// A decision as it is printed.

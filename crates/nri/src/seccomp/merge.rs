@@ -37,10 +37,7 @@ pub(crate) struct Args {
 pub(crate) fn main(args: &Args) -> ExitCode {
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.print();
-            failure.exit_code()
-        }
+        Err(failure) => failure.end(),
     }
 }
 

@@ -50,13 +50,7 @@ pub(crate) fn main(args: &Args) -> ExitCode {
         Some(file) => batch::run(file, &args.options),
         None => one(args),
     };
-    match result {
-        Ok(code) => code,
-        Err(failure) => {
-            failure.print();
-            failure.exit_code()
-        }
-    }
+    result.unwrap_or_else(|failure| failure.end())
 }
 
 fn one(args: &Args) -> Result<ExitCode, Failure> {

@@ -65,10 +65,7 @@ pub(crate) fn main(args: &Args) -> ExitCode {
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.print();
-            failure.exit_code()
-        }
+        Err(failure) => failure.end(),
     }
 }
 

@@ -14,6 +14,7 @@ use nri_seccomp::settings::Host;
 
 use super::{input, options, target};
 use crate::failure::Failure;
+use crate::output::Output;
 
 /// Show what a seccomp policy changes against another, and which changes loosen
 ///
@@ -31,7 +32,7 @@ pub(crate) struct Args {
     new: PathBuf,
     /// Form of the output
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: crate::output::Output,
+    output: Output,
     #[command(flatten)]
     target: target::Options,
     #[command(flatten)]
@@ -40,13 +41,7 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn main(args: &Args) -> ExitCode {
-    match diff(args) {
-        Ok(code) => code,
-        Err(failure) => {
-            failure.print();
-            failure.exit_code()
-        }
-    }
+    diff(args).unwrap_or_else(|failure| failure.end())
 }
 
 fn diff(args: &Args) -> Result<ExitCode, Failure> {
@@ -63,8 +58,8 @@ fn diff(args: &Args) -> Result<ExitCode, Failure> {
     let code = if changes.list.is_empty() && comparison.relation.accepts() { 0 } else { 1 };
     let shown = Shown { files: [input::name(&args.old), input::name(&args.new)], changes, comparison, host };
     let text = match args.output {
-        crate::output::Output::Text => text::text(&shown),
-        crate::output::Output::Json => format!("{}\n", json::json(&shown)),
+        Output::Text => text::text(&shown),
+        Output::Json => format!("{}\n", json::json(&shown)),
     };
     std::io::stdout()
         .write_all(text.as_bytes())

@@ -17,6 +17,7 @@ use nri_seccomp::term::Arch;
 use super::target::{self, Options};
 use super::{input, options};
 use crate::failure::Failure;
+use crate::output::Output;
 
 /// Show what a seccomp policy says, sorted by what happens
 ///
@@ -34,7 +35,7 @@ pub(crate) struct Args {
     arch: Option<Arch>,
     /// Form of the output
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: crate::output::Output,
+    output: Output,
     #[command(flatten)]
     target: Options,
 }
@@ -43,10 +44,7 @@ pub(crate) struct Args {
 pub(crate) fn main(args: &Args) -> ExitCode {
     match show(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.print();
-            failure.exit_code()
-        }
+        Err(failure) => failure.end(),
     }
 }
 
@@ -56,8 +54,8 @@ fn show(args: &Args) -> Result<(), Failure> {
     let name = input::name(&args.file);
     let text = match input::read_valid(&args.file, &args.target.target(host.native()))? {
         None => match args.output {
-            crate::output::Output::Text => "no policy: every call is allowed, on every ABI\n".to_owned(),
-            crate::output::Output::Json => "null\n".to_owned(),
+            Output::Text => "no policy: every call is allowed, on every ABI\n".to_owned(),
+            Output::Json => "null\n".to_owned(),
         },
         Some(policy) => {
             let settings = Settings::default();
@@ -68,8 +66,8 @@ fn show(args: &Args) -> Result<(), Failure> {
             let outline = Outline::new(&policy, &model, arch);
             let shown = Shown { outline, policy: &policy, model: &model, lints };
             match args.output {
-                crate::output::Output::Text => text::text(&shown),
-                crate::output::Output::Json => format!("{}\n", json::json(&shown)),
+                Output::Text => text::text(&shown),
+                Output::Json => format!("{}\n", json::json(&shown)),
             }
         }
     };

@@ -67,10 +67,7 @@ pub(crate) fn main(args: &Args) -> ExitCode {
             .map_err(|error| Failure::unavailable(format!("cannot write the answer: {error}")))?;
         Ok(report.exit_code())
     });
-    result.unwrap_or_else(|failure| {
-        failure.print();
-        failure.exit_code()
-    })
+    result.unwrap_or_else(|failure| failure.end())
 }
 
 fn verify(args: &Args) -> Result<Report, Failure> {
