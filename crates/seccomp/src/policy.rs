@@ -89,13 +89,23 @@ impl Entry {
     #[must_use]
     pub fn is_unconditional(&self) -> bool {
         let always = |condition: &Condition| condition.op == Operator::MaskedEq && condition.value == 0;
-        let twice = self
-            .args
-            .iter()
-            .enumerate()
-            .any(|(at, one)| self.args.iter().skip(at + 1).any(|other| one.index == other.index));
-        if twice { self.args.iter().any(always) } else { self.args.iter().all(always) }
+        if doubled(&self.args).is_some() {
+            self.args.iter().any(always)
+        } else {
+            self.args.iter().all(always)
+        }
     }
+}
+
+/// The smallest argument that two conditions are on: then each condition is a rule of its own (`spec/seccomp.md` 1.1,
+/// step 4).
+pub(crate) fn doubled(args: &[Condition]) -> Option<u32> {
+    let mut indices: Vec<u32> = args.iter().map(|arg| arg.index).collect();
+    indices.sort_unstable();
+    indices.windows(2).find_map(|pair| match pair {
+        [one, other] if one == other => Some(*one),
+        _ => None,
+    })
 }
 
 impl Policy {

@@ -3,11 +3,21 @@
 //! Every test speaks of one 32-bit word and words are independent, so a conjunction can hold iff each word's share of it
 //! can. A share is kept as fixed bits, an interval and forbidden cubes.
 
-use crate::decision::{Check, Test, Word};
+use crate::decision::{ARGUMENTS, Check, Test, Word};
 use crate::search::{Budget, Spent};
 
 /// A value for every word, by [`Word::place`].
 pub(crate) type Point = [u32; Word::COUNT];
+
+/// The arguments whose halves these are.
+pub(crate) fn arguments(point: &Point) -> [u64; ARGUMENTS] {
+    let (halves, _) = point.as_chunks();
+    let mut args = [0; ARGUMENTS];
+    for (arg, [lower, upper]) in args.iter_mut().zip(halves) {
+        *arg = u64::from(*upper) << 32 | u64::from(*lower);
+    }
+    args
+}
 
 /// What is left of one word: the values within the interval that have the fixed bits and lie in no forbidden cube.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::graph::Why;
 use super::stack::{self, Stack, Table};
 use crate::compare::{Call, Relation};
-use crate::decision::{ARGUMENTS, Path, Word};
+use crate::decision::{ARGUMENTS, Path};
 use crate::model::hazard::Hazard;
 use crate::model::{Key, Model};
 use crate::order::Order;
@@ -18,6 +18,7 @@ use crate::search::{Budget, find};
 use crate::settings::{Host, Settings};
 use crate::syscall;
 use crate::term::{Arch, Effect};
+use crate::word::arguments;
 
 /// What answers calls: filters, or a policy.
 pub trait Source {
@@ -173,8 +174,7 @@ fn direction(old: &impl Source, new: &impl Source, host: &Host, order: Order) ->
                 Ok(None) => {}
                 Ok(Some(call)) => return Outcome::Loosens(call),
                 Err(why) => {
-                    let name = syscall::name(arch, number);
-                    let name = name.map_or_else(|| format!("system call {number}"), str::to_owned);
+                    let name = Key::Number(number).shown(arch);
                     doubt.get_or_insert_with(|| format!("{}: {name}: {why}", arch.short()));
                 }
             }
@@ -217,15 +217,10 @@ fn loosening(
     match find(one, other, |old, new| order.loosens(old, new), budget) {
         Ok(None) => Ok(None),
         Ok(Some(point)) => {
-            let mut args = [0; ARGUMENTS];
-            for (argument, arg) in (0_u8..).zip(&mut args) {
-                let half = |word: Option<Word>| {
-                    word.and_then(|word| point.get(word.place())).copied().unwrap_or_default()
-                };
-                *arg = u64::from(half(Word::upper(argument))) << 32 | u64::from(half(Word::lower(argument)));
-            }
             // Both sides are asked before it is said; a call that does not stand its test proves nothing either way.
-            call(args).map(Some).ok_or_else(|| "a call that was found did not stand its test".to_owned())
+            call(arguments(&point))
+                .map(Some)
+                .ok_or_else(|| "a call that was found did not stand its test".to_owned())
         }
         Err(_) => Err("comparing its conditions takes too much work".to_owned()),
     }

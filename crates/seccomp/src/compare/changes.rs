@@ -198,7 +198,7 @@ impl<'m> Search<'m> {
         }
         for (key, of_old, of_new) in Both::new(old.groups(), new.groups()) {
             let (verdict, pair) = self.pair(arch, key, &old, of_old, &new, of_new);
-            let name = name(arch, key);
+            let name = key.shown(arch);
             self.names.entry(name.clone()).or_default().push(arch);
             if let Verdict::Changed(direction, example, note) = verdict {
                 let (old, new) = (
@@ -447,15 +447,6 @@ impl<'m> Search<'m> {
             }
         }
         Changes { list, same }
-    }
-}
-
-fn name(arch: Arch, key: Key<'_>) -> String {
-    match key {
-        Key::Number(number) => {
-            syscall::name(arch, number).map_or_else(|| format!("system call {number}"), str::to_owned)
-        }
-        Key::Name(name) => name.to_owned(),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::model::hazard::Hazards;
 use crate::order::Order;
 use crate::search::{Budget, find};
 use crate::term::Effect;
-use crate::word::Point;
+use crate::word::arguments;
 
 /// One side's answers.
 #[derive(Clone, Copy)]
@@ -203,14 +203,4 @@ impl Pair<'_> {
         }
         found
     }
-}
-
-/// The arguments whose halves these are.
-fn arguments(point: &Point) -> [u64; ARGUMENTS] {
-    let (halves, _) = point.as_chunks();
-    let mut args = [0; ARGUMENTS];
-    for (arg, [lower, upper]) in args.iter_mut().zip(halves) {
-        *arg = u64::from(*upper) << 32 | u64::from(*lower);
-    }
-    args
 }

@@ -6,7 +6,6 @@ use crate::compare::group::{Doubt, Pair};
 use crate::compare::result::{Call, Counterexample, Side};
 use crate::model::Key;
 use crate::model::hazard::Hazard;
-use crate::syscall;
 use crate::term::{Arch, Effect, Flag};
 
 /// Why a counterexample is one.
@@ -84,10 +83,7 @@ fn changed(flag: Flag, old: bool, new: bool) -> String {
 
 /// Why something about one syscall cannot be told, and what to do.
 pub(super) fn doubt(arch: Arch, key: Key<'_>, pair: &Pair<'_>, doubt: Doubt) -> String {
-    let name = match key {
-        Key::Number(nr) => syscall::name(arch, nr).map_or_else(|| format!("system call {nr}"), str::to_owned),
-        Key::Name(name) => name.to_owned(),
-    };
+    let name = key.shown(arch);
     let rules = pair.old.rule_count().max(pair.new.rule_count());
     let advice =
         format!("simplify the conditions on {name}, or have the administrator approve this policy by digest");

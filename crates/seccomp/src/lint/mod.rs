@@ -25,7 +25,7 @@ use crate::decision::ARGUMENTS;
 use crate::model::group::Group;
 use crate::model::hazard::Hazard;
 use crate::model::{Key, Model, Reading};
-use crate::policy::{Condition, Entry, Invalid, Policy};
+use crate::policy::{Condition, Entry, Invalid, Policy, doubled};
 use crate::settings::{Host, Runtime, Settings};
 use crate::syscall;
 use crate::term::{Action, Arch, Effect, Operator};
@@ -251,8 +251,7 @@ impl<'p> Lints<'p> {
         if entry.args.len() > ARGUMENTS {
             self.warn(format!("{path}.args"), Warning::ManyConditions(entry.args.len()));
         }
-        let doubled = (0..6).find(|index| entry.args.iter().filter(|arg| arg.index == *index).count() > 1);
-        if let Some(index) = doubled {
+        if let Some(index) = doubled(&entry.args) {
             self.warn(format!("{path}.args"), Warning::DoubledArgument(index));
         }
         let masked = entry.args.iter().enumerate().filter(|(_, arg)| arg.op == Operator::MaskedEq);

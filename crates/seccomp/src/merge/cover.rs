@@ -310,11 +310,7 @@ impl Finder<'_> {
         ones: bool,
     ) -> Result<Rule, TooComplex> {
         let limit = rule.limits.get(argument).copied().flatten();
-        let (mut mask, datum) = match limit {
-            Some(Limit { op: Operator::Eq, value, .. }) => (u64::MAX, value),
-            Some(Limit { op: Operator::MaskedEq, value, datum }) => (value, datum),
-            _ => return Ok(rule.clone()),
-        };
+        let Some((mut mask, datum)) = limit.and_then(Limit::bits) else { return Ok(rule.clone()) };
         let mut fewest = rule.clone();
         let passes: &[u64] = if ones { &[!datum, datum] } else { &[u64::MAX] };
         for pass in passes {

@@ -349,12 +349,7 @@ fn styles(grade: Grade, rules: usize) -> impl Iterator<Item = Style> {
 /// Both conditions in one, or where that cannot be said one of them.
 fn joined(one: Option<Limit>, other: Option<Limit>, first: bool) -> Option<Limit> {
     let (Some(a), Some(b)) = (one, other) else { return one.or(other) };
-    let bits = |limit: Limit| match limit.op {
-        Operator::Eq => Some((u64::MAX, limit.value)),
-        Operator::MaskedEq => Some((limit.value, limit.datum)),
-        _ => None,
-    };
-    match (bits(a), bits(b)) {
+    match (a.bits(), b.bits()) {
         (Some((mask_a, datum_a)), Some((mask_b, datum_b))) if (datum_a ^ datum_b) & mask_a & mask_b == 0 => {
             Some(Limit::masked(mask_a | mask_b, datum_a | datum_b))
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::diagram::{Cube, Diagram, Diagrams, TooComplex, YES};
 use crate::decision::ARGUMENTS;
-use crate::policy::{Condition, Entry, Extra};
+use crate::policy::{Condition, Entry, Extra, doubled};
 use crate::term::{Action, Effect, Operator};
 
 /// A condition on some argument.
@@ -82,6 +82,15 @@ impl Limit {
         }
     }
 
+    /// The bits that count and what they must be, where that says all.
+    pub(super) const fn bits(self) -> Option<(u64, u64)> {
+        match self.op {
+            Operator::Eq => Some((u64::MAX, self.value)),
+            Operator::MaskedEq => Some((self.value, self.datum)),
+            _ => None,
+        }
+    }
+
     /// The same as equalities of which one must hold.
     pub(super) fn cubes(self) -> Vec<Self> {
         let bits = || (0..u64::BITS).map(|bit| 1u64 << bit);
@@ -139,9 +148,6 @@ impl Rule {
     /// The rules that an entry makes of each of its names (`spec/seccomp.md` 1.1, step 4). Of an argument above 5,
     /// which no valid policy has, nothing is left.
     pub(super) fn of(entry: &Entry) -> Vec<Self> {
-        let mut indices: Vec<u32> = entry.args.iter().map(|arg| arg.index).collect();
-        indices.sort_unstable();
-        let twice = indices.windows(2).any(|pair| matches!(pair, [one, other] if one == other));
         let rule = |args: &[Condition]| {
             let mut rule = Self::always(entry.effect());
             for arg in args {
@@ -152,7 +158,7 @@ impl Rule {
             }
             rule
         };
-        if twice {
+        if doubled(&entry.args).is_some() {
             entry.args.iter().map(|arg| rule(std::slice::from_ref(arg))).collect()
         } else {
             vec![rule(&entry.args)]
@@ -168,11 +174,7 @@ impl Rule {
     pub(super) fn cube(&self) -> Option<Cube> {
         let mut cube = Cube::default();
         for (argument, limit) in self.conditions() {
-            let (mask, value) = match limit.op {
-                Operator::Eq => (u64::MAX, limit.value),
-                Operator::MaskedEq => (limit.value, limit.datum),
-                _ => return None,
-            };
+            let (mask, value) = limit.bits()?;
             *cube.mask.get_mut(argument)? = mask;
             *cube.value.get_mut(argument)? = value;
         }

@@ -39,6 +39,7 @@ use std::sync::OnceLock;
 use crate::decision::ARGUMENTS;
 use crate::policy::{Invalid, Policy};
 use crate::settings::{Host, Settings};
+use crate::syscall;
 use crate::term::{Arch, Effect, Flag};
 use group::Group;
 use hazard::Hazards;
@@ -79,6 +80,18 @@ pub enum Key<'p> {
     Number(u32),
     /// By a name that is in no table: it may exist on every ABI, with a number above all that are known.
     Name(&'p str),
+}
+
+impl Key<'_> {
+    /// The syscall's name on this ABI, for people; `system call 9999` for a number without one.
+    pub(crate) fn shown(self, arch: Arch) -> String {
+        match self {
+            Self::Number(number) => {
+                syscall::name(arch, number).map_or_else(|| format!("system call {number}"), str::to_owned)
+            }
+            Self::Name(name) => name.to_owned(),
+        }
+    }
 }
 
 /// The flags that change what a filter does, as they are in force (`spec/seccomp.md` 1.10).

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::policy::Condition;
+use crate::policy::{Condition, doubled};
 use crate::term::{Effect, Operator};
 
 /// How much of an argument counts.
@@ -115,13 +115,7 @@ pub(super) struct Conditions<'p> {
 
 impl<'p> Conditions<'p> {
     pub(super) fn new(args: &'p [Condition], swapped: bool) -> Self {
-        let mut seen = 0u64;
-        let split = args.iter().any(|arg| {
-            let bit = 1u64.checked_shl(arg.index).unwrap_or_default();
-            let twice = seen & bit != 0;
-            seen |= bit;
-            twice
-        });
+        let split = doubled(args).is_some();
         let unconditional = [Width::Wide, Width::Narrow].map(|width| {
             let always = |arg: &Condition| {
                 arg.op == Operator::MaskedEq && operands(arg, swapped).0 & width.bits() == 0
