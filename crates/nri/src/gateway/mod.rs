@@ -133,7 +133,14 @@ async fn run(mut gateway: Gateway) -> Result<Signal, Failure> {
             why = gateway.failed() => return Err(Failure::unavailable(why)),
         };
         match signal {
-            Signal::HangUp => gateway.reload(),
+            Signal::HangUp => {
+                if let Some(settings) = gateway.reload() {
+                    match watch::Watch::of(&settings.policy) {
+                        Ok(watch) => changes = watch,
+                        Err(failure) => warn!("changes of the policies are noticed as before: {failure}"),
+                    }
+                }
+            }
             Signal::Terminate | Signal::Interrupt => break signal,
         }
     };

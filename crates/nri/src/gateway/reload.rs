@@ -8,7 +8,8 @@ use crate::settings::plugin;
 
 impl Gateway {
     /// Reads the settings again, and opens audit log and recording by their names again. What is wrong leaves the old ones in force.
-    pub(super) fn reload(&self) {
+    /// Gives the settings that are in force from now on, if they could be read.
+    pub(super) fn reload(&self) -> Option<Settings> {
         // The service manager takes no reload of what it does not know to be ready.
         let ready = self.host().is_some();
         if ready {
@@ -18,30 +19,35 @@ impl Gateway {
         if let Some(recorder) = &self.recorder {
             recorder.reopen();
         }
-        self.take_settings();
+        let settings = self.take_settings();
         if ready {
             notify::reloaded();
         }
+        settings
     }
 
-    fn take_settings(&self) {
+    fn take_settings(&self) -> Option<Settings> {
         let new = match self.source.read() {
             Ok(new) => new,
-            Err(failure) => return warn!("the settings stay as they are: {failure}"),
+            Err(failure) => {
+                warn!("the settings stay as they are: {failure}");
+                return None;
+            }
         };
         let restart = self.settings.needing_restart(&new);
         if !restart.is_empty() {
             warn!("needs a restart to take effect: {}", restart.join(", "));
         }
         self.read_policy(&new);
-        self.validator.replace(new.validator);
-        let plugins = plugin::settings(new.plugins);
+        self.validator.replace(new.validator.clone());
+        let plugins = plugin::settings(new.plugins.clone());
         match (self.host(), &mut *self.config()) {
             (Some(host), _) => host.set_plugins(plugins),
             (None, Some(config)) => config.plugins = plugins,
             (None, None) => {}
         }
         info!("the settings are read again");
+        Some(new)
     }
 
     /// Reads the policies again, which have changed.
