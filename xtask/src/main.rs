@@ -44,7 +44,8 @@ cargo xtask TASK
   tidy      check the rules that no lint knows
   nightly   what takes too long for CI: the churn test with 500 pods, the seccomp oracles for an hour, then fuzzing
             with a nightly toolchain (seconds a target, 300; 0: no fuzzing); nightly oracles [seconds]: only these
-  bench     bench wire, bench gateway: measure against the Go reference and a floor; bench seccomp: against z3
+  bench     bench wire, bench gateway: measure against the Go reference and a floor; bench seccomp: against z3;
+            bench policy: what judging and loading take
   engines   a plugin behind the gateway on real engines: containerd; --all: CRI-O and Docker, too
 ";
 

@@ -9,7 +9,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("nri-plugin-macros", &[]),
     ("nri-policy", &["nri-wire", "nri-seccomp"]),
     ("nri-plugin", &["nri-wire", "nri-plugin-macros"]),
-    ("nri-runtime", &["nri-wire", "nri-policy", "nri-seccomp"]),
+    ("nri-runtime", &["nri-wire", "nri-policy"]),
     ("nri", &["nri-wire", "nri-policy", "nri-seccomp", "nri-plugin", "nri-runtime"]),
     ("xtask", &[]),
     ("nri-gen", &[]),
